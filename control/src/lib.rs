@@ -1,0 +1,5 @@
+//! The control plane: everything that is not the message hot path.
+//!
+//! Dependencies point one way: `api` -> `domain` -> `store`; `link` serves the gateways.
+
+pub mod ports;

@@ -1,0 +1,16 @@
+//! The OpenIM 3.8 wire: protobuf messages, JSON shapes, gob, envelopes, identifiers, error codes.
+//!
+//! Nothing here does I/O, reads a clock or knows any other Ringwire crate.
+
+pub mod conversation_id;
+pub mod error;
+pub mod slot;
+
+/// Protobuf messages, one module a package, generated from `proto/openim`.
+#[allow(missing_docs, clippy::all, unreachable_pub)]
+pub mod pb {
+    mod generated {
+        include!(concat!(env!("OUT_DIR"), "/messages.rs"));
+    }
+    pub use generated::openim::*;
+}
