@@ -97,7 +97,7 @@ pub enum Event<'a> {
         /// For people.
         reason: String,
     },
-    /// Time passed; comes at the latest when [`Core::deadline`](super::Core) asks for it, never more
+    /// Time passed; comes at the latest when the core's deadline asks for it, never more
     /// often than once a second without another event.
     Tick,
     /// The process is stopping: close sessions with 1001 (going away), finish what is in the journal.

@@ -1,7 +1,11 @@
 //! One core: a state machine that takes an [`Event`] and the time and leaves [`Action`]s.
 
+pub mod board;
 pub mod event;
+pub mod out;
 pub mod ring;
 
+pub use board::Board;
 pub use event::{Action, ConnId, CoreId, Event, Now};
+pub use out::{Correlations, Out};
 pub use ring::RingItem;

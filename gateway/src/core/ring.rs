@@ -5,6 +5,7 @@
 use super::event::{ConnId, CoreId};
 use bytes::Bytes;
 use ringwire_link::message::Publish;
+use ringwire_link::record::TokenKickRecord;
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::sdkws::MsgData;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub enum RingItem {
         /// Users and their online platforms, ascending, without repeats.
         users: Vec<(String, Vec<i32>)>,
     },
+    /// Home side to the owner side of the same core: make a login's token kicks durable.
+    TokenKick(Box<TokenKickRecord>),
     /// Publish from control that reached the wrong core (ownership moved on its way).
     Publish {
         /// Core whose link it came by, which answers.
