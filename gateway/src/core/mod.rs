@@ -4,6 +4,7 @@ pub mod board;
 pub mod event;
 pub mod out;
 pub mod ring;
+pub mod session;
 pub mod ws;
 
 pub use board::Board;
