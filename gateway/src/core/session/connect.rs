@@ -1,7 +1,7 @@
 //! From an upgrade request to a registered session (spec: gateway.md 1, auth.md 4, 7).
 
 use super::conn::{AwaitingToken, Conn, ConnKey, Phase, Session};
-use super::home::{Home, over_limit};
+use super::home::{End, Home, over_limit};
 use super::rate::Rate;
 use super::tokens::Verdict;
 use super::upgrade::{self, Upgrade};
@@ -14,6 +14,9 @@ use ringwire_protocol::platform::Platform;
 use ringwire_protocol::slot::core_of;
 use ringwire_protocol::token::{self, Claims};
 use std::collections::{HashSet, VecDeque};
+
+/// How an older session of the same client ends: without the kick frame, which would log it out.
+pub(super) const SUPERSEDED: End = End::Close(CloseCode::Normal, "connected anew");
 
 impl Home {
     /// Bytes of an upgrade request.
@@ -107,7 +110,7 @@ impl Home {
     fn check_token(&mut self, upgrade: &Upgrade, now: Now) -> Result<Option<Claims>, ApiError> {
         let params = upgrade.params.as_ref().map_err(Clone::clone)?;
         let claims = token::verify(&params.token, self.config.secret.bytes(), now.unix_ms.div_euclid(1_000))
-            .map_err(|error| error.api_error())?;
+            .map_err(ApiError::from)?;
         let verdict = self.tokens.verdict(
             &claims.user_id,
             &token::fingerprint(&params.token),
@@ -179,11 +182,21 @@ impl Home {
         let Some(platform) = Platform::from_id(params.platform_id) else { return };
         let fingerprint = token::fingerprint(&params.token);
         let supersedes = self.apply_login_policy(now, &params.user_id, platform, &fingerprint, out);
-        let sessions = self.by_name.get(params.user_id.as_str()).map_or(0, |user| self.users[*user].sessions.len());
-        // Those about to be closed for this one do not count.
-        if sessions >= self.config.limits.max_sessions_per_user as usize + supersedes.len() {
-            self.refuse(key, upgrade, &ApiError::new(ErrorCode::ConnOverMaxNumLimit, "too many sessions of this user"));
-            return;
+        let count = |home: &Self| {
+            home.by_name.get(params.user_id.as_str()).map_or(0, |user| home.users[*user].sessions.len())
+        };
+        let most = self.config.limits.max_sessions_per_user as usize;
+        let mut before = supersedes.iter();
+        // For want of room an older session of the same client goes before the new one has spoken.
+        while count(self) >= most {
+            let Some(older) = before.next() else {
+                let error = ApiError::new(ErrorCode::ConnOverMaxNumLimit, "too many sessions of this user");
+                self.refuse(key, upgrade, &error);
+                return;
+            };
+            if let Some(older) = self.open(*older) {
+                self.end(older, SUPERSEDED, out);
+            }
         }
         let limits = &self.config.limits;
         let session = Session {
