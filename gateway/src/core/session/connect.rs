@@ -5,7 +5,7 @@ use super::home::{End, Home, over_limit};
 use super::rate::Rate;
 use super::tokens::Verdict;
 use super::upgrade::{self, Upgrade};
-use crate::core::event::{Action, Now};
+use crate::core::event::{Action, ConnId, Now};
 use crate::core::out::Out;
 use crate::core::ws::{self, CloseCode};
 use ringwire_protocol::envelope::Encoding;
@@ -22,7 +22,14 @@ impl Home {
     /// Bytes of an upgrade request.
     pub(super) fn head_bytes(&mut self, key: ConnKey, now: Now, bytes: &[u8], out: &mut Out) {
         let Some(Conn { phase: Phase::Head(head), .. }) = self.conns.get_mut(key) else { return };
+        let first = head.received.is_empty();
         head.received.extend_from_slice(bytes);
+        // A request that comes byte by byte is parsed at its first and at its last.
+        let tail = &head.received[head.received.len().saturating_sub(bytes.len() + 3)..];
+        let ends = tail.windows(2).any(|w| w == b"\n\n") || tail.windows(3).any(|w| w == b"\n\r\n");
+        if !first && !ends && head.received.len() < upgrade::MAX_HEAD {
+            return;
+        }
         let upgrade = match upgrade::parse(&head.received) {
             Ok(None) => return,
             Ok(Some(upgrade)) => upgrade,
@@ -162,8 +169,14 @@ impl Home {
     pub(super) fn token_timeout(&mut self, key: ConnKey) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         if let Phase::Token(waiting) = std::mem::replace(&mut conn.phase, Phase::Over) {
-            let id = conn.id;
-            self.awaiting_tokens.retain(|waiting| *waiting != id);
+            // Those who gave up stay in the list until it is mostly of them.
+            if self.awaiting_tokens.len() > 2 * self.conns.len() + 64 {
+                let waits = |id: &ConnId| {
+                    let conn = self.by_id.get(id).and_then(|key| self.conns.get(*key));
+                    conn.is_some_and(|c| matches!(c.phase, Phase::Token(_)))
+                };
+                self.awaiting_tokens.retain(waits);
+            }
             self.refuse(key, &waiting.upgrade, &ApiError::internal("token states did not come in time"));
         }
     }

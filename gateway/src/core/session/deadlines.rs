@@ -12,7 +12,9 @@ impl Home {
     /// When the connection wants to be looked at next.
     fn next_deadline(&self, conn: &Conn, now: Now) -> Option<u64> {
         let limits = &self.config.limits;
-        let write = conn.queue.writing_since().map(|since| since + limits.write_timeout_ms);
+        // With nothing left behind it, a write in progress at the end is the shell's to bound.
+        let writing = conn.queue.writing_since().filter(|_| !(conn.closing && conn.queue.is_empty()));
+        let write = writing.map(|since| since + limits.write_timeout_ms);
         let phase = match &conn.phase {
             Phase::Head(head) => Some(head.deadline),
             Phase::Token(waiting) => Some(waiting.deadline),

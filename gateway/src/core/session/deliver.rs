@@ -22,7 +22,8 @@ impl Home {
     /// To all sessions of a group's members, and of a few others.
     pub(super) fn deliver_group(&mut self, group_id: &str, also: &[String], push: &Push, out: &mut Out) {
         let mut frames = PushFrames::of_message(push);
-        let mut receivers: Vec<usize> = self.groups.members(group_id).collect();
+        let mut receivers = std::mem::take(&mut self.receivers);
+        receivers.extend(self.groups.members(group_id));
         for user in also {
             if let Some(user_key) = self.by_name.get(user.as_str()).copied()
                 && !receivers.contains(&user_key)
@@ -30,9 +31,10 @@ impl Home {
                 receivers.push(user_key);
             }
         }
-        for user_key in receivers {
+        for user_key in receivers.drain(..) {
             self.push_to_user(user_key, &mut frames, out);
         }
+        self.receivers = receivers;
         self.stats.pushes_encoded += frames.encoded();
     }
 

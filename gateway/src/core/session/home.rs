@@ -142,6 +142,8 @@ pub(crate) struct Home {
     pub(super) awaiting_tokens: Vec<ConnId>,
     pub(super) dirty: Vec<ConnKey>,
     pub(super) dirty_users: Vec<usize>,
+    /// A list used again from one group push to the next.
+    pub(super) receivers: Vec<usize>,
     pub(super) stopping: bool,
     pub(super) stats: Stats,
 }
@@ -194,6 +196,7 @@ impl Home {
             awaiting_tokens: Vec::new(),
             dirty: Vec::new(),
             dirty_users: Vec::new(),
+            receivers: Vec::new(),
             stopping: false,
             stats: Stats::default(),
         }

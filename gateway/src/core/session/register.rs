@@ -127,7 +127,6 @@ impl Home {
         let mut online = Vec::new();
         for user_key in self.users.iter().map(|(key, _)| key).collect::<Vec<_>>() {
             let platforms = self.platforms(user_key);
-            self.users[user_key].reported = platforms;
             if !platforms.is_empty() {
                 online.push(UserPlatforms { user_id: self.users[user_key].id.to_string(), platforms: platforms.ids() });
             }
