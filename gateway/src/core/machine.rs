@@ -81,10 +81,12 @@ impl Core {
             }
             self.home.end_of_turn(out);
             if out.local.is_empty() {
-                break;
+                self.owner.finish_turn(now, out);
+                if out.local.is_empty() {
+                    break;
+                }
             }
         }
-        self.owner.finish_turn(now, out);
         self.home.flush(now, out);
     }
 

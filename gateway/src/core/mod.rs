@@ -2,7 +2,9 @@
 
 pub mod board;
 pub mod connections;
+pub mod conversation;
 pub mod event;
+pub mod facts;
 pub mod fanout;
 pub mod journal;
 pub mod machine;
