@@ -96,7 +96,7 @@ impl Control {
     }
 
     /// Puts a message into the outbox and tries to send it.
-    pub(crate) fn publish(&mut self, random: &mut Random, unix_ms: i64) -> String {
+    pub(crate) fn publish(&mut self, random: &mut Random, oracle: &mut Oracle, unix_ms: i64) -> String {
         self.made += 1;
         let client_msg_id = format!("control-{}", self.made);
         let users: Vec<String> = self.store.users.keys().cloned().collect();
@@ -135,11 +135,19 @@ impl Control {
             msg.content_type = 101;
             keys.push((key(&chat), true));
         }
+        let also = if random.chance(100) { vec![random.pick(&users).clone()] } else { Vec::new() };
+        for user in &also {
+            for (key, _) in &keys {
+                if !self.store.party(&key.conversation, user) {
+                    oracle.onlookers.insert((key.conversation.clone(), user.clone()));
+                }
+            }
+        }
         let publish = Publish {
             msg: msg.encode_to_vec(),
             operation_id: format!("publish-{}", self.made),
             check: false,
-            also: if random.chance(100) { vec![random.pick(&users).clone()] } else { Vec::new() },
+            also,
         };
         self.outbox.push(Outgoing { publish, lane, keys, done: false });
         self.publish_all(random);

@@ -82,7 +82,7 @@ impl World {
             }
             Fault::Publish if self.control.boot != 0 => {
                 let unix_ms = self.clock().unix_ms;
-                let told = self.control.publish(&mut self.random, unix_ms);
+                let told = self.control.publish(&mut self.random, &mut self.oracle, unix_ms);
                 say!(self, "control publishes {told}");
                 self.control_sends();
             }

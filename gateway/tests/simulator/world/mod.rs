@@ -33,6 +33,9 @@ const SECRET: &[u8] = b"simulated secret";
 /// After the trouble everything must come to rest within this time.
 const PATIENCE: u64 = 240 * SECOND;
 
+/// No run has this much to do.
+const TOO_BUSY: u64 = 1_000_000;
+
 macro_rules! say {
     ($world:expr, $($what:tt)*) => { $world.trace.line($world.now, format_args!($($what)*)) };
 }
@@ -210,6 +213,9 @@ impl World {
             self.now = at;
             self.happened += 1;
             self.happen(what)?;
+            if self.happened > TOO_BUSY {
+                return Err(crate::oracle::stuck("something is done over and over again"));
+            }
             if self.now > self.plan.trouble + PATIENCE {
                 return Err(crate::oracle::stuck(self.unrest().unwrap_or_default()));
             }
