@@ -23,7 +23,10 @@ pub struct Connections {
 impl Connections {
     /// Room for `max` connections.
     pub fn new(max: u32) -> Self {
-        Self { live: AtomicU32::new(0), max }
+        Self {
+            live: AtomicU32::new(0),
+            max,
+        }
     }
 
     /// Counts a connection. Every call needs its [`Connections::leave`].

@@ -2,7 +2,7 @@
 
 use super::recovery::{Recovered, Recovery, RecoveryError, seeds};
 use super::writer::{Refusal, Writer};
-use super::{JournalSpan, Journal, layout};
+use super::{Journal, JournalSpan, layout};
 use crate::core::board::Board;
 use crate::core::event::{Action, Now};
 use crate::core::out::Out;
@@ -16,7 +16,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const SEGMENT: u64 = 4096;
-const NOW: Now = Now { mono_ms: 0, unix_ms: 0 };
+const NOW: Now = Now {
+    mono_ms: 0,
+    unix_ms: 0,
+};
 
 fn message(seq: i64, size: usize) -> Record {
     let msg = MsgData {
@@ -46,8 +49,12 @@ struct Disk {
 impl Disk {
     /// A new segment; what a recycled file held stays behind its header.
     fn create(&mut self, segment: u64) {
-        let mut bytes = self.released.pop().unwrap_or_else(|| vec![0; SEGMENT as usize]);
-        bytes[..layout::HEADER_LEN].copy_from_slice(&layout::header(0, segment, SEGMENT, self.epoch));
+        let mut bytes = self
+            .released
+            .pop()
+            .unwrap_or_else(|| vec![0; SEGMENT as usize]);
+        bytes[..layout::HEADER_LEN]
+            .copy_from_slice(&layout::header(0, segment, SEGMENT, self.epoch));
         self.segments.insert(segment, bytes);
     }
 
@@ -75,7 +82,10 @@ impl Disk {
 }
 
 fn seqs(recovered: &Recovered) -> Vec<i64> {
-    recovered.conversations.get("si_a_b").map_or(vec![], |head| head.recent.iter().map(|m| m.seq).collect())
+    recovered
+        .conversations
+        .get("si_a_b")
+        .map_or(vec![], |head| head.recent.iter().map(|m| m.seq).collect())
 }
 
 struct Random(u64);
@@ -104,7 +114,11 @@ fn until_write(writer: &mut Writer, disk: &mut Disk) -> Option<(u64, u64, bytes:
                     writer.segment_ready(segment);
                     created = true;
                 }
-                Action::JournalWrite { segment, offset, bytes } => write = Some((segment, offset, bytes)),
+                Action::JournalWrite {
+                    segment,
+                    offset,
+                    bytes,
+                } => write = Some((segment, offset, bytes)),
                 other => panic!("unexpected {other:?}"),
             }
         }
@@ -123,7 +137,10 @@ fn commit_all(writer: &mut Writer, disk: &mut Disk) {
 
 #[test]
 fn what_was_committed_is_recovered_over_several_segments() {
-    let mut disk = Disk { epoch: 1, ..Disk::default() };
+    let mut disk = Disk {
+        epoch: 1,
+        ..Disk::default()
+    };
     let mut writer = Writer::new(1, SEGMENT, 1 << 20, None);
     for seq in 1..=40 {
         writer.push(message(seq, 200));
@@ -131,19 +148,28 @@ fn what_was_committed_is_recovered_over_several_segments() {
     }
     let recovered = disk.recover().expect("sound");
     assert_eq!(seqs(&recovered), (1..=40).collect::<Vec<_>>());
-    assert_eq!((recovered.span.end, recovered.cut_bytes, recovered.max_epoch), (writer.end(), 0, 1));
+    assert_eq!(
+        (recovered.span.end, recovered.cut_bytes, recovered.max_epoch),
+        (writer.end(), 0, 1)
+    );
     assert!(recovered.span.last_segment >= 3);
 }
 
 #[test]
 fn one_write_takes_all_that_gathered_during_the_one_before() {
-    let mut disk = Disk { epoch: 1, ..Disk::default() };
+    let mut disk = Disk {
+        epoch: 1,
+        ..Disk::default()
+    };
     let mut writer = Writer::new(1, SEGMENT, 1 << 20, None);
     writer.push(message(1, 8));
     let (segment, offset, bytes) = until_write(&mut writer, &mut disk).expect("first write");
     for seq in 2..=6 {
         writer.push(message(seq, 8));
-        assert!(until_write(&mut writer, &mut disk).is_none(), "one write at a time");
+        assert!(
+            until_write(&mut writer, &mut disk).is_none(),
+            "one write at a time"
+        );
     }
     disk.write(segment, offset, &bytes);
     assert_eq!(writer.synced().expect("first").ordinal, 2);
@@ -156,7 +182,10 @@ fn one_write_takes_all_that_gathered_during_the_one_before() {
 
 #[test]
 fn a_flipped_bit_under_later_commits_is_refused_loudly() {
-    let mut disk = Disk { epoch: 1, ..Disk::default() };
+    let mut disk = Disk {
+        epoch: 1,
+        ..Disk::default()
+    };
     let mut writer = Writer::new(1, SEGMENT, 1 << 20, None);
     for seq in 1..=3 {
         writer.push(message(seq, 50));
@@ -164,13 +193,26 @@ fn a_flipped_bit_under_later_commits_is_refused_loudly() {
     }
     disk.segments.get_mut(&0).expect("first")[layout::HEADER_LEN + 40] ^= 1;
     let error = disk.recover().expect_err("damaged");
-    assert!(matches!(error, RecoveryError::Damaged { segment: 0, offset: 64, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            RecoveryError::Damaged {
+                segment: 0,
+                offset: 64,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(error.to_string().contains("acknowledged"));
 }
 
 #[test]
 fn damage_at_the_end_of_a_full_segment_is_seen_from_the_next() {
-    let mut disk = Disk { epoch: 1, ..Disk::default() };
+    let mut disk = Disk {
+        epoch: 1,
+        ..Disk::default()
+    };
     let mut writer = Writer::new(1, SEGMENT, 1 << 20, None);
     let mut seq = 0;
     let mut last_of_first = 0;
@@ -182,12 +224,18 @@ fn damage_at_the_end_of_a_full_segment_is_seen_from_the_next() {
     }
     // The record that did not fit is the first of the next segment; damage the seal before it.
     disk.segments.get_mut(&0).expect("first")[last_of_first as usize + 4] ^= 1;
-    assert!(matches!(disk.recover(), Err(RecoveryError::Damaged { segment: 0, .. })));
+    assert!(matches!(
+        disk.recover(),
+        Err(RecoveryError::Damaged { segment: 0, .. })
+    ));
 }
 
 #[test]
 fn wrong_files_are_named() {
-    let mut disk = Disk { epoch: 1, ..Disk::default() };
+    let mut disk = Disk {
+        epoch: 1,
+        ..Disk::default()
+    };
     let mut writer = Writer::new(1, SEGMENT, 1 << 20, None);
     for seq in 1..=40 {
         writer.push(message(seq, 200));
@@ -195,26 +243,59 @@ fn wrong_files_are_named() {
     }
     let mut hole = disk.clone();
     hole.segments.remove(&1);
-    assert_eq!(hole.recover(), Err(RecoveryError::Missing { journal: 0, segment: 1 }));
+    assert_eq!(
+        hole.recover(),
+        Err(RecoveryError::Missing {
+            journal: 0,
+            segment: 1
+        })
+    );
     let last = *disk.segments.keys().last().expect("some");
     let mut foreign = disk.clone();
     foreign.segments.insert(1, disk.segments[&2].clone());
-    assert!(matches!(foreign.recover(), Err(RecoveryError::Mismatch { what: "segment number", .. })));
+    assert!(matches!(
+        foreign.recover(),
+        Err(RecoveryError::Mismatch {
+            what: "segment number",
+            ..
+        })
+    ));
     let mut other = Recovery::new(5, SEGMENT);
-    assert!(matches!(other.feed(0, &disk.segments[&0]), Err(RecoveryError::Mismatch { what: "journal number", .. })));
+    assert!(matches!(
+        other.feed(0, &disk.segments[&0]),
+        Err(RecoveryError::Mismatch {
+            what: "journal number",
+            ..
+        })
+    ));
     let mut resized = Recovery::new(0, SEGMENT * 2);
-    assert!(matches!(resized.feed(0, &disk.segments[&0]), Err(RecoveryError::Mismatch { what: "segment size", .. })));
+    assert!(matches!(
+        resized.feed(0, &disk.segments[&0]),
+        Err(RecoveryError::Mismatch {
+            what: "segment size",
+            ..
+        })
+    ));
     let mut short = Recovery::new(0, SEGMENT);
     let cut = &disk.segments[&0][..4000];
-    assert!(matches!(short.feed(0, cut), Err(RecoveryError::Mismatch { what: "length", .. })));
+    assert!(matches!(
+        short.feed(0, cut),
+        Err(RecoveryError::Mismatch { what: "length", .. })
+    ));
     let mut headless = disk.clone();
     headless.segments.get_mut(&last).expect("last")[3] ^= 1;
-    assert!(matches!(headless.recover(), Err(RecoveryError::Header { .. })));
+    assert!(matches!(
+        headless.recover(),
+        Err(RecoveryError::Header { .. })
+    ));
 }
 
 #[test]
 fn a_sealed_last_segment_means_its_successor_is_lost() {
-    let mut disk = Disk { epoch: 1, ..Disk::default() };
+    let mut disk = Disk {
+        epoch: 1,
+        ..Disk::default()
+    };
     let mut writer = Writer::new(1, SEGMENT, 1 << 20, None);
     let mut seq = 0;
     while writer.segment() == 0 {
@@ -223,25 +304,55 @@ fn a_sealed_last_segment_means_its_successor_is_lost() {
         commit_all(&mut writer, &mut disk);
     }
     disk.segments.retain(|segment, _| *segment == 0);
-    assert_eq!(disk.recover(), Err(RecoveryError::Missing { journal: 0, segment: 1 }));
+    assert_eq!(
+        disk.recover(),
+        Err(RecoveryError::Missing {
+            journal: 0,
+            segment: 1
+        })
+    );
 }
 
 #[test]
 fn a_full_disk_refuses_until_a_segment_can_be_made() {
-    let mut disk = Disk { epoch: 1, ..Disk::default() };
+    let mut disk = Disk {
+        epoch: 1,
+        ..Disk::default()
+    };
     let mut writer = Writer::new(1, SEGMENT, 1 << 20, None);
     let mut out = Out::new(0);
     writer.flush(NOW, &mut out);
-    assert!(matches!(out.actions[..], [Action::SegmentCreate { segment: 0 }]));
+    assert!(matches!(
+        out.actions[..],
+        [Action::SegmentCreate { segment: 0 }]
+    ));
     writer.segment_failed(NOW, 0);
     let record = message(1, 10);
-    assert_eq!(writer.room(&[Writer::record_len(&record)]), Err(Refusal::Full));
+    assert_eq!(
+        writer.room(&[Writer::record_len(&record)]),
+        Err(Refusal::Full)
+    );
     assert_eq!(writer.deadline(), Some(1_000));
     out.actions.clear();
-    writer.flush(Now { mono_ms: 999, unix_ms: 0 }, &mut out);
+    writer.flush(
+        Now {
+            mono_ms: 999,
+            unix_ms: 0,
+        },
+        &mut out,
+    );
     assert!(out.actions.is_empty());
-    writer.flush(Now { mono_ms: 1_000, unix_ms: 0 }, &mut out);
-    assert!(matches!(out.actions[..], [Action::SegmentCreate { segment: 0 }]));
+    writer.flush(
+        Now {
+            mono_ms: 1_000,
+            unix_ms: 0,
+        },
+        &mut out,
+    );
+    assert!(matches!(
+        out.actions[..],
+        [Action::SegmentCreate { segment: 0 }]
+    ));
     disk.create(0);
     writer.segment_ready(0);
     assert_eq!(writer.room(&[Writer::record_len(&record)]), Ok(()));
@@ -252,7 +363,10 @@ fn a_full_disk_refuses_until_a_segment_can_be_made() {
 
 #[test]
 fn what_control_has_not_stored_is_bounded() {
-    let mut disk = Disk { epoch: 1, ..Disk::default() };
+    let mut disk = Disk {
+        epoch: 1,
+        ..Disk::default()
+    };
     let mut writer = Writer::new(1, SEGMENT, 2_000, None);
     let length = Writer::record_len(&message(1, 300));
     let mut taken = 0;
@@ -283,7 +397,14 @@ impl Streamed {
     fn new(disk: Disk, own: Option<JournalSpan>, orphans: &[JournalSpan]) -> Self {
         let board = Arc::new(Board::new(&[0, 0, 0]));
         let journal = Journal::new(0, disk.epoch, SEGMENT, 1 << 20, own, orphans, board);
-        Self { journal, disk, frames: vec![], released: vec![], fatal: None, reads: 0 }
+        Self {
+            journal,
+            disk,
+            frames: vec![],
+            released: vec![],
+            fatal: None,
+            reads: 0,
+        }
     }
 
     fn settle(&mut self, mut out: Out) {
@@ -299,17 +420,38 @@ impl Streamed {
                         self.disk.create(segment);
                         self.journal.segment_ready(segment);
                     }
-                    Action::JournalWrite { segment, offset, bytes } => {
+                    Action::JournalWrite {
+                        segment,
+                        offset,
+                        bytes,
+                    } => {
                         self.disk.write(segment, offset, &bytes);
                         self.journal.synced(&mut out).expect("was writing");
                     }
-                    Action::JournalRead { segment, offset, length, position, .. } => {
+                    Action::JournalRead {
+                        segment,
+                        offset,
+                        length,
+                        position,
+                        ..
+                    } => {
                         self.reads += 1;
-                        let bytes = self.disk.segments[&segment][offset as usize..offset as usize + length].to_vec();
+                        let bytes = self.disk.segments[&segment]
+                            [offset as usize..offset as usize + length]
+                            .to_vec();
                         self.journal.read(position, &bytes, &mut out);
                     }
                     Action::SegmentRelease { segment, .. } => self.released.push(segment),
-                    Action::Link { body: ToControl::Journal { journal, from, to, bytes }, .. } => {
+                    Action::Link {
+                        body:
+                            ToControl::Journal {
+                                journal,
+                                from,
+                                to,
+                                bytes,
+                            },
+                        ..
+                    } => {
                         self.frames.push((journal, from, to, bytes));
                     }
                     Action::Fatal { reason } => self.fatal = Some(reason),
@@ -338,18 +480,28 @@ impl Streamed {
         let mut next: Option<u64> = None;
         while !self.frames.is_empty() {
             let (journal, from, to, bytes) = self.frames.remove(0);
-            assert!(next.is_none_or(|next| next == from), "frames join without a gap");
+            assert!(
+                next.is_none_or(|next| next == from),
+                "frames join without a gap"
+            );
             next = Some(to);
             let mut at = 0;
             while at < bytes.len() {
-                let (_, record, length) = record::read(&bytes[at..], from + at as u64).expect("whole records");
+                let (_, record, length) =
+                    record::read(&bytes[at..], from + at as u64).expect("whole records");
                 at += length;
                 if let Record::Message(m) = record {
                     seqs.push(MsgData::decode(m.msg).expect("decodes").seq);
                 }
             }
             let mut out = Out::new(0);
-            self.journal.stored(JournalPosition { journal, position: to }, &mut out);
+            self.journal.stored(
+                JournalPosition {
+                    journal,
+                    position: to,
+                },
+                &mut out,
+            );
             self.settle(out);
         }
         seqs
@@ -357,12 +509,22 @@ impl Streamed {
 }
 
 fn first() -> JournalPosition {
-    JournalPosition { journal: 0, position: layout::HEADER_LEN as u64 }
+    JournalPosition {
+        journal: 0,
+        position: layout::HEADER_LEN as u64,
+    }
 }
 
 #[test]
 fn commits_stream_from_memory_and_stored_segments_are_given_back() {
-    let mut streamed = Streamed::new(Disk { epoch: 1, ..Disk::default() }, None, &[]);
+    let mut streamed = Streamed::new(
+        Disk {
+            epoch: 1,
+            ..Disk::default()
+        },
+        None,
+        &[],
+    );
     streamed.welcome(&[first()]);
     streamed.push(1..=60);
     assert_eq!(streamed.store_all(), (1..=60).collect::<Vec<_>>());
@@ -374,7 +536,14 @@ fn commits_stream_from_memory_and_stored_segments_are_given_back() {
 
 #[test]
 fn frames_under_way_are_limited_and_the_rest_gathers() {
-    let mut streamed = Streamed::new(Disk { epoch: 1, ..Disk::default() }, None, &[]);
+    let mut streamed = Streamed::new(
+        Disk {
+            epoch: 1,
+            ..Disk::default()
+        },
+        None,
+        &[],
+    );
     streamed.welcome(&[first()]);
     streamed.push(1..=12);
     assert_eq!(streamed.frames.len(), super::stream::WINDOW_FRAMES);
@@ -383,7 +552,14 @@ fn frames_under_way_are_limited_and_the_rest_gathers() {
 
 #[test]
 fn a_lost_link_resumes_where_control_is() {
-    let mut streamed = Streamed::new(Disk { epoch: 1, ..Disk::default() }, None, &[]);
+    let mut streamed = Streamed::new(
+        Disk {
+            epoch: 1,
+            ..Disk::default()
+        },
+        None,
+        &[],
+    );
     streamed.welcome(&[first()]);
     streamed.push(1..=3);
     let (_, _, to, _) = streamed.frames[0].clone();
@@ -391,13 +567,23 @@ fn a_lost_link_resumes_where_control_is() {
     streamed.journal.link_down();
     streamed.push(4..=30);
     assert!(streamed.frames.is_empty());
-    streamed.welcome(&[JournalPosition { journal: 0, position: to }]);
+    streamed.welcome(&[JournalPosition {
+        journal: 0,
+        position: to,
+    }]);
     assert_eq!(streamed.store_all(), (2..=30).collect::<Vec<_>>());
 }
 
 #[test]
 fn after_a_restart_the_rest_is_read_from_disk_and_new_records_follow() {
-    let mut before = Streamed::new(Disk { epoch: 1, ..Disk::default() }, None, &[]);
+    let mut before = Streamed::new(
+        Disk {
+            epoch: 1,
+            ..Disk::default()
+        },
+        None,
+        &[],
+    );
     before.push(1..=30);
     let mut disk = before.disk;
     let recovered = disk.recover().expect("sound");
@@ -407,41 +593,97 @@ fn after_a_restart_the_rest_is_read_from_disk_and_new_records_follow() {
     after.welcome(&[first()]);
     assert_eq!(after.store_all(), (1..=33).collect::<Vec<_>>());
     assert!(after.reads > 0);
-    assert_eq!(seqs(&after.disk.recover().expect("sound")), (1..=33).collect::<Vec<_>>());
+    assert_eq!(
+        seqs(&after.disk.recover().expect("sound")),
+        (1..=33).collect::<Vec<_>>()
+    );
 }
 
 #[test]
 fn an_orphan_is_drained_but_its_last_segment_stays() {
-    let mut before = Streamed::new(Disk { epoch: 1, ..Disk::default() }, None, &[]);
+    let mut before = Streamed::new(
+        Disk {
+            epoch: 1,
+            ..Disk::default()
+        },
+        None,
+        &[],
+    );
     before.push(1..=30);
     let recovered = before.disk.recover().expect("sound");
     // The same files, seen as journal 2 of a former run with more cores.
-    let span = JournalSpan { journal: 2, ..recovered.span };
+    let span = JournalSpan {
+        journal: 2,
+        ..recovered.span
+    };
     let mut after = Streamed::new(before.disk, None, &[span]);
-    after.welcome(&[first(), JournalPosition { journal: 2, position: span.first }]);
+    after.welcome(&[
+        first(),
+        JournalPosition {
+            journal: 2,
+            position: span.first,
+        },
+    ]);
     assert_eq!(after.store_all(), (1..=30).collect::<Vec<_>>());
     assert_eq!(after.released, (0..span.end / SEGMENT).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_database_that_does_not_fit_the_journal_is_fatal() {
-    let mut streamed = Streamed::new(Disk { epoch: 1, ..Disk::default() }, None, &[]);
-    streamed.welcome(&[JournalPosition { journal: 0, position: 5_000 }]);
-    assert!(streamed.fatal.as_deref().is_some_and(|r| r.contains("journal folder")));
-    let mut streamed = Streamed::new(Disk { epoch: 1, ..Disk::default() }, None, &[]);
+    let mut streamed = Streamed::new(
+        Disk {
+            epoch: 1,
+            ..Disk::default()
+        },
+        None,
+        &[],
+    );
+    streamed.welcome(&[JournalPosition {
+        journal: 0,
+        position: 5_000,
+    }]);
+    assert!(
+        streamed
+            .fatal
+            .as_deref()
+            .is_some_and(|r| r.contains("journal folder"))
+    );
+    let mut streamed = Streamed::new(
+        Disk {
+            epoch: 1,
+            ..Disk::default()
+        },
+        None,
+        &[],
+    );
     streamed.welcome(&[first()]);
     streamed.push(1..=60);
     streamed.store_all();
     streamed.journal.link_down();
     streamed.welcome(&[first()]);
-    assert!(streamed.fatal.as_deref().is_some_and(|r| r.contains("gone from the database")));
+    assert!(
+        streamed
+            .fatal
+            .as_deref()
+            .is_some_and(|r| r.contains("gone from the database"))
+    );
 }
 
 #[test]
 fn seeds_go_to_the_cores_of_this_run() {
-    let mut streamed = Streamed::new(Disk { epoch: 4, ..Disk::default() }, None, &[]);
+    let mut streamed = Streamed::new(
+        Disk {
+            epoch: 4,
+            ..Disk::default()
+        },
+        None,
+        &[],
+    );
     streamed.push(1..=3);
-    let kick = TokenKickRecord { user_id: "a".into(), ..TokenKickRecord::default() };
+    let kick = TokenKickRecord {
+        user_id: "a".into(),
+        ..TokenKickRecord::default()
+    };
     assert!(streamed.journal.push_kick(Record::TokenKick(kick)));
     streamed.settle(Out::new(0));
     let recovered = streamed.disk.recover().expect("sound");
@@ -450,13 +692,26 @@ fn seeds_go_to_the_cores_of_this_run() {
         r.span.journal = journal;
         r
     };
-    let seeds = seeds(vec![as_journal(0, &recovered), as_journal(3, &recovered)], 2);
-    assert_eq!((seeds.epoch, seeds.owners.len(), seeds.positions.len()), (5, 2, 4));
+    let seeds = seeds(
+        vec![as_journal(0, &recovered), as_journal(3, &recovered)],
+        2,
+    );
+    assert_eq!(
+        (seeds.epoch, seeds.owners.len(), seeds.positions.len()),
+        (5, 2, 4)
+    );
     assert_eq!(seeds.owners[1].orphans.len(), 1);
     assert!(seeds.owners[0].own.is_some() && seeds.owners[1].own.is_none());
     let heads: Vec<_> = seeds.owners.iter().flat_map(|o| &o.conversations).collect();
     assert_eq!(heads.len(), 1);
-    assert_eq!((heads[0].1.max_seq, heads[0].1.recent.len(), heads[0].1.foreign), (3, 3, true));
+    assert_eq!(
+        (
+            heads[0].1.max_seq,
+            heads[0].1.recent.len(),
+            heads[0].1.foreign
+        ),
+        (3, 3, true)
+    );
     assert_eq!(seeds.token_kicks.iter().flatten().count(), 2);
 }
 

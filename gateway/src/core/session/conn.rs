@@ -171,13 +171,9 @@ pub(super) struct ReplyHead {
 #[derive(Debug)]
 pub(super) enum Waiting {
     /// Control's answer.
-    Control {
-        correlation: u64,
-    },
+    Control { correlation: u64 },
     /// The user's groups; then `data` goes to control.
-    Groups {
-        data: Vec<u8>,
-    },
+    Groups { data: Vec<u8> },
     /// The owner core's verdict.
     Owner,
     /// The states of users (2005) from `cores` cores.
@@ -228,7 +224,10 @@ mod tests {
         assert!(queue.push(Bytes::from_static(b"one"), 100));
         assert!(queue.push(Bytes::from_static(b"two"), 100));
         let (frames, bytes) = queue.take(5).expect("a write");
-        assert_eq!((frames.len(), bytes, queue.writing_since()), (2, 6, Some(5)));
+        assert_eq!(
+            (frames.len(), bytes, queue.writing_since()),
+            (2, 6, Some(5))
+        );
         assert!(queue.push(Bytes::from_static(b"three"), 100));
         assert!(queue.take(6).is_none(), "one at a time");
         queue.written();
@@ -238,7 +237,10 @@ mod tests {
     #[test]
     fn the_limit_counts_the_write_in_progress() {
         let mut queue = Queue::default();
-        assert!(queue.push(Bytes::from(vec![0; 10]), 5), "a single frame always fits");
+        assert!(
+            queue.push(Bytes::from(vec![0; 10]), 5),
+            "a single frame always fits"
+        );
         queue.take(1).expect("a write");
         assert!(!queue.push(Bytes::from_static(b"x"), 5));
         queue.written();

@@ -63,14 +63,21 @@ impl std::fmt::Debug for Secret {
 
 impl CoreConfig {
     /// The configuration of one core of a gateway.
-    pub fn new(config: &ringwire_config::Config, core: CoreId, cores: u16, boot: u64, secret: Secret) -> Self {
+    pub fn new(
+        config: &ringwire_config::Config,
+        core: CoreId,
+        cores: u16,
+        boot: u64,
+        secret: Secret,
+    ) -> Self {
         Self {
             core,
             cores,
             boot,
             secret,
             admins: Arc::new(config.shared.admin_user_ids.iter().cloned().collect()),
-            policy: LoginPolicy::from_id(config.shared.login_policy.into()).unwrap_or(LoginPolicy::Unlimited),
+            policy: LoginPolicy::from_id(config.shared.login_policy.into())
+                .unwrap_or(LoginPolicy::Unlimited),
             limits: config.gateway.clone(),
         }
     }
@@ -94,10 +101,7 @@ pub(super) enum GroupsFact {
     /// To be asked for.
     Wanted,
     /// Asked for under this correlation id; `again`: a change came since, ask once more.
-    Asked {
-        correlation: u64,
-        again: bool,
-    },
+    Asked { correlation: u64, again: bool },
     /// In the index, and kept fresh by changes.
     Known,
 }
@@ -224,7 +228,14 @@ impl Home {
         }
     }
 
-    pub(crate) fn handed_over(&mut self, now: Now, conn: ConnId, peer: SocketAddr, received: &[u8], out: &mut Out) {
+    pub(crate) fn handed_over(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        peer: SocketAddr,
+        received: &[u8],
+        out: &mut Out,
+    ) {
         let key = self.insert(now, conn, peer, false);
         if self.stopping {
             self.drop_conn(key);
@@ -236,8 +247,14 @@ impl Home {
     fn insert(&mut self, now: Now, id: ConnId, peer: SocketAddr, over_limit: bool) -> ConnKey {
         self.stats.accepted += 1;
         let deadline = now.mono_ms + self.config.limits.handshake_timeout_ms;
-        let head = Head { received: Vec::new(), deadline, over_limit };
-        let key = self.conns.insert(Conn::new(id, peer, Phase::Head(Box::new(head))));
+        let head = Head {
+            received: Vec::new(),
+            deadline,
+            over_limit,
+        };
+        let key = self
+            .conns
+            .insert(Conn::new(id, peer, Phase::Head(Box::new(head))));
         self.by_id.insert(id, key);
         self.arm(key, now);
         key
@@ -245,7 +262,9 @@ impl Home {
 
     pub(crate) fn received(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Out) {
         self.stats.bytes_in += bytes.len() as u64;
-        let Some(key) = self.by_id.get(&conn).copied() else { return };
+        let Some(key) = self.by_id.get(&conn).copied() else {
+            return;
+        };
         match self.conns.get_mut(key).map(|c| &mut c.phase) {
             Some(Phase::Head(_)) => self.head_bytes(key, now, bytes, out),
             Some(Phase::Token(waiting)) => {
@@ -268,7 +287,9 @@ impl Home {
     }
 
     pub(crate) fn closed(&mut self, conn: ConnId, out: &mut Out) {
-        let Some(key) = self.by_id.remove(&conn) else { return };
+        let Some(key) = self.by_id.remove(&conn) else {
+            return;
+        };
         let Conn { phase, .. } = self.conns.remove(key);
         self.connections.leave();
         if let Phase::Open(session) = phase {
@@ -281,7 +302,9 @@ impl Home {
         self.stopping = true;
         for key in self.conns.iter().map(|(key, _)| key).collect::<Vec<_>>() {
             match self.conns[key].phase {
-                Phase::Open(_) => self.end(key, End::Close(CloseCode::Away, "server is stopping"), out),
+                Phase::Open(_) => {
+                    self.end(key, End::Close(CloseCode::Away, "server is stopping"), out)
+                }
                 _ => self.drop_conn(key),
             }
         }
@@ -311,7 +334,9 @@ impl Home {
     /// what it misses.
     pub(super) fn enqueue(&mut self, key: ConnKey, frame: Bytes, out: &mut Out) {
         let limit = self.config.limits.session_queue_bytes as usize;
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         if conn.closing {
             return;
         }
@@ -325,7 +350,9 @@ impl Home {
 
     /// Ends a session. What is queued still goes out, then the connection closes.
     pub(super) fn end(&mut self, key: ConnKey, end: End, out: &mut Out) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         let Phase::Open(session) = std::mem::replace(&mut conn.phase, Phase::Over) else {
             self.drop_conn(key);
             return;
@@ -345,7 +372,10 @@ impl Home {
                 if let Some(frame) = self.codec.frame(session.encoding, session.gzip, &kick) {
                     self.farewell(key, frame);
                 }
-                self.farewell(key, ws::close(Some(CloseCode::Policy), "logged in elsewhere"));
+                self.farewell(
+                    key,
+                    ws::close(Some(CloseCode::Policy), "logged in elsewhere"),
+                );
             }
             End::Echo(code) => self.farewell(key, ws::close(code, "")),
             End::Abort => self.conns[key].queue.discard(),
@@ -376,7 +406,9 @@ impl Home {
 
     /// Closes a connection that is no session.
     pub(super) fn drop_conn(&mut self, key: ConnKey) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         conn.phase = Phase::Over;
         conn.closing = true;
         self.mark(key);
@@ -385,7 +417,9 @@ impl Home {
     /// Writes what the turn gathered: one write a connection.
     pub(crate) fn flush(&mut self, now: Now, out: &mut Out) {
         for key in std::mem::take(&mut self.dirty) {
-            let Some(conn) = self.conns.get_mut(key) else { continue };
+            let Some(conn) = self.conns.get_mut(key) else {
+                continue;
+            };
             if !std::mem::take(&mut conn.dirty) {
                 continue;
             }
