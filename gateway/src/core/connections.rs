@@ -51,3 +51,19 @@ impl Connections {
         self.live.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_limit_some_are_told_and_the_rest_at_once() {
+        let connections = Connections::new(8);
+        let places: Vec<Place> = (0..8 + 1 + 64 + 1).map(|_| connections.enter()).collect();
+        assert!(places[..8].iter().all(|p| *p == Place::Free));
+        assert!(places[8..73].iter().all(|p| *p == Place::Taken));
+        assert_eq!(places[73], Place::Flooded);
+        (0..67).for_each(|_| connections.leave());
+        assert_eq!((connections.live(), connections.enter()), (7, Place::Free));
+    }
+}

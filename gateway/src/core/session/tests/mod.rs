@@ -1,6 +1,7 @@
 //! A whole core driven by events, looked at through its actions.
 
 mod connecting;
+mod hostile;
 mod logging_in;
 mod presence;
 mod pushing;
@@ -68,7 +69,7 @@ impl Rig {
             control: ringwire_config::Control::default(),
         };
         change(&mut config);
-        let board = Arc::new(Board::new(&[640, 0]));
+        let board = Arc::new(Board::new(&[if cores == 1 { 0 } else { 640 }, 0]));
         let owner = OwnerConfig {
             core: 0,
             cores,
