@@ -7,10 +7,12 @@ pub mod facts;
 pub mod journal;
 pub mod out;
 pub mod owner;
+#[cfg(test)]
+mod owner_tests;
 pub mod ring;
 
 pub use board::Board;
 pub use event::{Action, ConnId, CoreId, Event, Now};
-pub use owner::{Owner, OwnerConfig, OwnerSeed, OwnerStats};
 pub use out::{Correlations, Out};
+pub use owner::{Owner, OwnerConfig, OwnerSeed, OwnerStats};
 pub use ring::RingItem;

@@ -223,7 +223,8 @@ impl Owner {
                 self.fail(now, &arrived.failed, &ApiError::internal("control could not read facts"), out);
             }
             Question::Conversations(ids) => {
-                let states = if let ToGateway::Conversations { states } = body { states } else { Err(NO_ANSWER.into()) };
+                let states =
+                    if let ToGateway::Conversations { states } = body { states } else { Err(NO_ANSWER.into()) };
                 let stored = self.journal.writer().stored_ordinal();
                 let (ready, failed) = self.conversations.arrived(ids, states, stored);
                 self.wake(now, &ready, out);

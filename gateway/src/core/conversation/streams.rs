@@ -1,9 +1,7 @@
 //! Which streams a message goes to, and in which shape (spec: message.md 6.5, sync.md 8).
 
 use super::checks::{option, unknown_session_type};
-use ringwire_protocol::conversation_id::{
-    self as ids, SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE,
-};
+use ringwire_protocol::conversation_id::{self as ids, SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE};
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::sdkws::MsgData;
 use xxhash_rust::xxh3::xxh3_128;

@@ -231,8 +231,11 @@ impl Streams {
             && self.connected
             && stream.next == position
         {
-            let (length, sealed) = whole_records(bytes, position)
-                .map_err(|error| StreamError::Unreadable { journal: stream.journal, position, error })?;
+            let (length, sealed) = whole_records(bytes, position).map_err(|error| StreamError::Unreadable {
+                journal: stream.journal,
+                position,
+                error,
+            })?;
             let to = if sealed {
                 layout::first_position(layout::place(position, self.segment_bytes).0 + 1, self.segment_bytes)
             } else {

@@ -2,7 +2,7 @@
 
 use super::recovery::{Recovered, Recovery, RecoveryError, seeds};
 use super::writer::{Refusal, Writer};
-use super::{JournalSpan, Journal, layout};
+use super::{Journal, JournalSpan, layout};
 use crate::core::board::Board;
 use crate::core::event::{Action, Now};
 use crate::core::out::Out;
