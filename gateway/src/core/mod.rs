@@ -11,6 +11,8 @@ pub mod machine;
 pub mod out;
 pub mod owner;
 pub mod presence;
+#[cfg(test)]
+mod owner_tests;
 pub mod ring;
 pub mod session;
 pub mod stats;

@@ -135,11 +135,7 @@ impl Owner {
         Self {
             journal,
             facts: Facts::new(config.max_facts),
-            conversations: Conversations::new(
-                config.max_conversations,
-                config.tail_messages,
-                seed.conversations,
-            ),
+            conversations: Conversations::new(config.max_conversations, config.tail_messages, seed.conversations),
             lanes: Lanes::default(),
             releases: VecDeque::new(),
             questions: HashMap::new(),
@@ -164,17 +160,10 @@ impl Owner {
     pub fn ring(&mut self, now: Now, _from: CoreId, item: RingItem, out: &mut Out) {
         match item {
             RingItem::Send(item) => self.send(now, item, out),
-            RingItem::Publish {
-                origin,
-                correlation,
-                publish,
-            } => {
+            RingItem::Publish { origin, correlation, publish } => {
                 self.publish(now, origin, correlation, publish, out);
             }
-            RingItem::PublishDone {
-                correlation,
-                answer,
-            } => self.published(correlation, *answer, out),
+            RingItem::PublishDone { correlation, answer } => self.published(correlation, *answer, out),
             RingItem::TokenKick(record) => {
                 if !self.journal.push_kick(Record::TokenKick(*record)) {
                     self.stats.kicks_dropped += 1;
@@ -200,20 +189,11 @@ impl Owner {
         self.journal.link_down();
         let mut waiters = self.facts.link_down();
         waiters.extend(self.conversations.link_down());
-        waiters.extend(
-            self.questions
-                .drain()
-                .filter_map(|(_, question)| match question {
-                    Question::Duplicate(waiter) => Some(waiter),
-                    Question::Facts(_) | Question::Conversations(_) => None,
-                }),
-        );
-        self.fail(
-            now,
-            &waiters,
-            &ApiError::internal("control is not reachable"),
-            out,
-        );
+        waiters.extend(self.questions.drain().filter_map(|(_, question)| match question {
+            Question::Duplicate(waiter) => Some(waiter),
+            Question::Facts(_) | Question::Conversations(_) => None,
+        }));
+        self.fail(now, &waiters, &ApiError::internal("control is not reachable"), out);
     }
 
     /// A frame from control: Facts, Conversations, Duplicate (by correlation), Stored, Publish.
@@ -224,9 +204,7 @@ impl Owner {
                 self.publishes.insert(correlation);
                 self.publish(now, self.config.core, correlation, Box::new(publish), out);
             }
-            ToGateway::Facts { .. }
-            | ToGateway::Conversations { .. }
-            | ToGateway::Duplicate { .. } => {
+            ToGateway::Facts { .. } | ToGateway::Conversations { .. } | ToGateway::Duplicate { .. } => {
                 if let Some(question) = self.questions.remove(&correlation) {
                     self.answered(now, question, body, out);
                 }
@@ -239,42 +217,21 @@ impl Owner {
         const NO_ANSWER: &str = "control gave another answer than was asked for";
         match question {
             Question::Facts(keys) => {
-                let facts = if let ToGateway::Facts { facts } = body {
-                    facts
-                } else {
-                    Err(NO_ANSWER.into())
-                };
+                let facts = if let ToGateway::Facts { facts } = body { facts } else { Err(NO_ANSWER.into()) };
                 let arrived = self.facts.arrived(keys, facts);
                 self.wake(now, &arrived.ready, out);
-                self.fail(
-                    now,
-                    &arrived.failed,
-                    &ApiError::internal("control could not read facts"),
-                    out,
-                );
+                self.fail(now, &arrived.failed, &ApiError::internal("control could not read facts"), out);
             }
             Question::Conversations(ids) => {
-                let states = if let ToGateway::Conversations { states } = body {
-                    states
-                } else {
-                    Err(NO_ANSWER.into())
-                };
+                let states =
+                    if let ToGateway::Conversations { states } = body { states } else { Err(NO_ANSWER.into()) };
                 let stored = self.journal.writer().stored_ordinal();
                 let (ready, failed) = self.conversations.arrived(ids, states, stored);
                 self.wake(now, &ready, out);
-                self.fail(
-                    now,
-                    &failed,
-                    &ApiError::internal("control could not read a conversation"),
-                    out,
-                );
+                self.fail(now, &failed, &ApiError::internal("control could not read a conversation"), out);
             }
             Question::Duplicate(waiter) => {
-                let found = if let ToGateway::Duplicate { found } = body {
-                    found
-                } else {
-                    Err(NO_ANSWER.into())
-                };
+                let found = if let ToGateway::Duplicate { found } = body { found } else { Err(NO_ANSWER.into()) };
                 self.duplicate_answered(now, &waiter, found, out);
             }
         }
@@ -326,14 +283,12 @@ impl Owner {
     pub fn finish_turn(&mut self, now: Now, out: &mut Out) {
         while let Some(keys) = self.facts.question() {
             let correlation = self.correlations.next();
-            self.questions
-                .insert(correlation, Question::Facts(keys.clone()));
+            self.questions.insert(correlation, Question::Facts(keys.clone()));
             out.link(correlation, ToControl::FetchFacts { keys });
         }
         while let Some(ids) = self.conversations.question() {
             let correlation = self.correlations.next();
-            self.questions
-                .insert(correlation, Question::Conversations(ids.clone()));
+            self.questions.insert(correlation, Question::Conversations(ids.clone()));
             out.link(correlation, ToControl::OpenConversations { ids });
         }
         self.journal.flush(now, out);
@@ -344,11 +299,7 @@ impl Owner {
     pub fn shutdown(&mut self, _now: Now, out: &mut Out) {
         self.stopping = true;
         for job in self.lanes.drain() {
-            self.refuse(
-                job.origin,
-                ApiError::internal("the gateway is stopping"),
-                out,
-            );
+            self.refuse(job.origin, ApiError::internal("the gateway is stopping"), out);
         }
     }
 
@@ -372,11 +323,7 @@ impl Owner {
     }
 
     fn send(&mut self, now: Now, item: Box<SendItem>, out: &mut Out) {
-        let origin = Origin::Session {
-            home: item.home,
-            conn: item.conn,
-            request: item.request,
-        };
+        let origin = Origin::Session { home: item.home, conn: item.conn, request: item.request };
         let lane = match lane_of(&item.msg) {
             Ok(lane) => lane,
             Err(error) => return self.refuse(origin, error, out),
@@ -401,31 +348,16 @@ impl Owner {
         self.submit(now, job, out);
     }
 
-    fn publish(
-        &mut self,
-        now: Now,
-        core: CoreId,
-        correlation: u64,
-        publish: Box<Publish>,
-        out: &mut Out,
-    ) {
+    fn publish(&mut self, now: Now, core: CoreId, correlation: u64, publish: Box<Publish>, out: &mut Out) {
         let origin = Origin::Control { core, correlation };
-        let decoded = MsgData::decode(publish.msg.as_slice())
-            .map_err(|_| ApiError::args("message does not decode"));
+        let decoded = MsgData::decode(publish.msg.as_slice()).map_err(|_| ApiError::args("message does not decode"));
         let (msg, lane) = match decoded.and_then(|msg| lane_of(&msg).map(|lane| (msg, lane))) {
             Ok(decoded) => decoded,
             Err(error) => return self.refuse(origin, error, out),
         };
         let owner = self.owner_of(&lane);
         if owner != self.config.core {
-            return out.ring(
-                owner,
-                RingItem::Publish {
-                    origin: core,
-                    correlation,
-                    publish,
-                },
-            );
+            return out.ring(owner, RingItem::Publish { origin: core, correlation, publish });
         }
         let job = Job {
             number: self.job_number(),

@@ -99,55 +99,32 @@ impl Conversation {
 
     fn remember(&mut self, message: KnownMessage, ordinal: Ordinal) {
         if !message.client_msg_id.is_empty() {
-            self.index
-                .insert(hash(&message.send_id, &message.client_msg_id), message.seq);
+            self.index.insert(hash(&message.send_id, &message.client_msg_id), message.seq);
         }
         self.known.push_back(Known { message, ordinal });
     }
 
     /// Whether this message was sent before.
-    pub fn look_up(
-        &self,
-        send_id: &str,
-        client_msg_id: &str,
-        create_time: i64,
-        now: i64,
-    ) -> Sighting {
-        let found = self
-            .index
-            .get(&hash(send_id, client_msg_id))
-            .and_then(|seq| {
-                let at = self.known.partition_point(|k| k.message.seq < *seq);
-                self.known.get(at)
-            });
+    pub fn look_up(&self, send_id: &str, client_msg_id: &str, create_time: i64, now: i64) -> Sighting {
+        let found = self.index.get(&hash(send_id, client_msg_id)).and_then(|seq| {
+            let at = self.known.partition_point(|k| k.message.seq < *seq);
+            self.known.get(at)
+        });
         if let Some(known) = found
             && known.message.send_id == send_id
             && known.message.client_msg_id == client_msg_id
         {
-            let ordinal = if known.ordinal == FOREIGN {
-                0
-            } else {
-                known.ordinal
-            };
+            let ordinal = if known.ordinal == FOREIGN { 0 } else { known.ordinal };
             return Sighting::Known(known.message.clone(), ordinal);
         }
         let covered = self.covered_from == i64::MIN
-            || (create_time > self.covered_from.saturating_add(CLOCK_SLACK_MS)
-                && create_time <= now + CLOCK_SLACK_MS);
-        if covered {
-            Sighting::New
-        } else {
-            Sighting::Unsure
-        }
+            || (create_time > self.covered_from.saturating_add(CLOCK_SLACK_MS) && create_time <= now + CLOCK_SLACK_MS);
+        if covered { Sighting::New } else { Sighting::Unsure }
     }
 
     /// The sendTime of a message sequenced now: never before that of the one before it.
     pub fn send_time(&self, now: i64) -> i64 {
-        if self.last_send_time > now + AHEAD_MS {
-            now
-        } else {
-            now.max(self.last_send_time)
-        }
+        if self.last_send_time > now + AHEAD_MS { now } else { now.max(self.last_send_time) }
     }
 
     /// Takes the next seq for a message.
@@ -184,9 +161,7 @@ impl Conversation {
     }
 
     fn forget_oldest(&mut self) {
-        let Some(oldest) = self.known.pop_front() else {
-            return;
-        };
+        let Some(oldest) = self.known.pop_front() else { return };
         let key = hash(&oldest.message.send_id, &oldest.message.client_msg_id);
         if self.index.get(&key) == Some(&oldest.message.seq) {
             self.index.remove(&key);
@@ -212,16 +187,10 @@ impl Conversations {
         let mut held = Clock::new(limit);
         for (id, head) in recovered {
             let ordinal = if head.foreign { FOREIGN } else { RECOVERED };
-            let conversation =
-                Conversation::new(head.max_seq, head.last_send_time, head.recent, ordinal);
+            let conversation = Conversation::new(head.max_seq, head.last_send_time, head.recent, ordinal);
             held.insert(id, conversation, |_| false);
         }
-        Self {
-            held,
-            opening: HashMap::new(),
-            wanted: Vec::new(),
-            tail,
-        }
+        Self { held, opening: HashMap::new(), wanted: Vec::new(), tail }
     }
 
     /// Conversations held.
@@ -273,13 +242,10 @@ impl Conversations {
             _ => vec![None; ids.len()],
         };
         for (id, state) in ids.into_iter().zip(states) {
-            let Some(waiters) = self.opening.remove(&id) else {
-                continue;
-            };
+            let Some(waiters) = self.opening.remove(&id) else { continue };
             match state {
                 Some(state) => {
-                    let conversation =
-                        Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
+                    let conversation = Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
                     self.held.insert(id, conversation, |c| c.stored(stored));
                     ready.extend(waiters);
                 }
@@ -292,10 +258,7 @@ impl Conversations {
     /// The link is lost: nothing under way will be answered.
     pub fn link_down(&mut self) -> Vec<Waiter> {
         self.wanted.clear();
-        self.opening
-            .drain()
-            .flat_map(|(_, waiters)| waiters)
-            .collect()
+        self.opening.drain().flat_map(|(_, waiters)| waiters).collect()
     }
 
     /// Forgets what need not be known of a conversation any more.
@@ -308,18 +271,12 @@ impl Conversations {
 
     /// Stored messages of the conversation changed: only what control has not stored stays known.
     pub fn forget_stored(&mut self, id: &str, stored: Ordinal) {
-        let Some(conversation) = self.held.get(id) else {
-            return;
-        };
+        let Some(conversation) = self.held.get(id) else { return };
         if conversation.stored(stored) {
             self.held.remove(id);
             return;
         }
-        while conversation
-            .known
-            .front()
-            .is_some_and(|k| k.ordinal <= stored)
-        {
+        while conversation.known.front().is_some_and(|k| k.ordinal <= stored) {
             conversation.forget_oldest();
         }
     }
