@@ -10,6 +10,7 @@ use ringwire_link::facts::{FactChange, TokenFact, TokenState};
 use ringwire_link::message::SessionInfo;
 use ringwire_link::{ToControl, ToGateway};
 use ringwire_protocol::error::ApiError;
+use ringwire_protocol::slot::core_of;
 
 /// How a session ends whose token is gone from the store: the client reconnects and learns 1507.
 const TOKEN_GONE: End = End::Close(CloseCode::Policy, "token does not exist any more");
@@ -165,6 +166,9 @@ impl Home {
     pub(crate) fn fact_changes(&mut self, now: Now, changes: &[FactChange], out: &mut Out) {
         for change in changes {
             match change {
+                // Changes go to every core; states are kept by the home core alone.
+                FactChange::Token(fact)
+                    if core_of(&fact.user_id, self.config.cores) != self.config.core => {}
                 FactChange::Token(fact) => {
                     let full = self.tokens.overflowed();
                     self.tokens.change(fact, now.unix_ms.div_euclid(1_000));

@@ -1,7 +1,7 @@
 //! The home side of a core: what it holds and how events enter it.
 
 use super::codec::Codec;
-use super::conn::{Conn, ConnKey, Head, Phase, Session};
+use super::conn::{Conn, ConnIdHash, ConnKey, Head, Phase, Session};
 use super::timers::Timers;
 use super::tokens::TokenCache;
 use crate::core::board::Board;
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use ringwire_link::record::TokenKickRecord;
 use ringwire_protocol::error::{ApiError, ErrorCode};
 use ringwire_protocol::platform::LoginPolicy;
+use ringwire_protocol::slot::core_of;
 use slab::Slab;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -121,7 +122,7 @@ pub(crate) struct Home {
     pub(super) board: Arc<Board>,
     pub(super) connections: Arc<Connections>,
     pub(super) conns: Slab<Conn>,
-    pub(super) by_id: HashMap<ConnId, ConnKey>,
+    pub(super) by_id: HashMap<ConnId, ConnKey, ConnIdHash>,
     pub(super) users: Slab<User>,
     pub(super) by_name: HashMap<Arc<str>, usize>,
     pub(super) groups: Groups,
@@ -173,7 +174,8 @@ impl Home {
         kicks: &[TokenKickRecord],
     ) -> Self {
         let mut tokens = TokenCache::new(config.limits.max_tokens as usize);
-        for record in kicks {
+        let mine = |user: &str| core_of(user, config.cores) == config.core;
+        for record in kicks.iter().filter(|record| mine(&record.user_id)) {
             tokens.kick(record);
         }
         Self {
@@ -182,7 +184,7 @@ impl Home {
             board,
             connections,
             conns: Slab::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             users: Slab::new(),
             by_name: HashMap::new(),
             groups: Groups::default(),
