@@ -264,7 +264,7 @@ impl Owner {
             msg.server_msg_id.clone_from(&first.server_msg_id);
             msg.send_time = first.send_time;
         } else {
-            msg.server_msg_id = self.server_ids.next();
+            msg.server_msg_id = self.server_ids.fresh();
             if !job.may_set_time || msg.send_time == 0 {
                 let of = |t: &Target| self.conversations.get(&t.conversation_id).map(|c| c.send_time(now.unix_ms));
                 msg.send_time = targets.iter().filter_map(of).max().unwrap_or(now.unix_ms);
@@ -296,9 +296,9 @@ impl Owner {
             }
             let conversation = if target.stored { self.conversations.get(&target.conversation_id) } else { None };
             msg.seq = conversation.map_or(0, |c| c.max_seq + 1);
-            seq = msg.seq;
             let message = Bytes::from(msg.encode_to_vec());
             if target.stored {
+                seq = msg.seq;
                 let record = Record::Message(MessageRecord {
                     conversation_id: target.conversation_id.clone(),
                     msg: message.clone(),
@@ -332,7 +332,7 @@ impl Owner {
             if let Some(conversation) = self.conversations.get(&id) {
                 conversation.append(known, ordinal);
             }
-            self.conversations.trim(&id, stored, now.unix_ms);
+            self.conversations.trim_later(&id, stored, now.unix_ms);
             wait_for = ordinal;
         }
         self.stats.accepted += 1;

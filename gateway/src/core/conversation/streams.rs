@@ -90,7 +90,7 @@ impl ServerIds {
     }
 
     /// A fresh id: 32 hex digits.
-    pub fn next(&mut self) -> String {
+    pub fn fresh(&mut self) -> String {
         self.given += 1;
         let mut bytes = [0; 26];
         bytes[..16].copy_from_slice(&self.seed);
