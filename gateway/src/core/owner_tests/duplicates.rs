@@ -57,7 +57,7 @@ fn what_recovery_read_is_known() {
     rig.send(text("a", "b", "1"));
     rig.sync();
     let first = rig.only_done().result.expect("sent");
-    let mut rig = rig.restart();
+    let mut rig = rig.restart(0);
     rig.link_up();
     rig.send(text("a", "b", "1"));
     rig.settle();

@@ -217,7 +217,7 @@ proptest! {
     /// Any interleaving of senders, commits, answers, lost links and crashes: what was acknowledged is
     /// stored exactly once, seqs have no gaps, and pushes of a conversation ascend.
     #[test]
-    fn acknowledged_messages_are_stored_once_and_in_order(steps in proptest::collection::vec((0u8..12, 0usize..6, 0usize..8), 1..120)) {
+    fn acknowledged_messages_are_stored_once_and_in_order(steps in proptest::collection::vec((0u8..12, 0usize..6, 0usize..8), 1..300)) {
         let mut rig = Rig::new();
         rig.control.group("g", 0, 2).member("g", "a", 20, 0).member("g", "b", 20, 0);
         let mut linked = true;
@@ -253,7 +253,7 @@ proptest! {
                     rig.link_up();
                 }
                 _ => {
-                    rig = rig.restart();
+                    rig = rig.restart(id * 150);
                     requests.clear();
                     if linked {
                         rig.link_up();

@@ -16,7 +16,7 @@ use ringwire_protocol::pb::sdkws::{MsgData, PushMessages};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub(super) const SEGMENT: u64 = 64 << 10;
+pub(super) const SEGMENT: u64 = 4 << 10;
 pub(super) const START: i64 = 1_700_000_000_000;
 
 /// What control knows and stores.
@@ -209,8 +209,13 @@ impl Rig {
         rig
     }
 
-    /// The process is killed (a write in progress is lost) and started again.
-    pub(super) fn restart(mut self) -> Self {
+    /// The process is killed and started again. Of a write in progress only the first `kept` bytes arrive.
+    pub(super) fn restart(mut self, kept: usize) -> Self {
+        if let Some((segment, offset, bytes)) = self.writing.take() {
+            let bytes = &bytes[..kept.min(bytes.len())];
+            self.disk.get_mut(&segment).expect("segment exists")[offset as usize..][..bytes.len()]
+                .copy_from_slice(bytes);
+        }
         let mut recovery = Recovery::new(0, SEGMENT);
         for (segment, bytes) in &self.disk {
             recovery.feed(*segment, bytes).expect("sound");
@@ -221,7 +226,6 @@ impl Rig {
         self.config.board = Arc::clone(&self.board);
         self.config.id_seed[0] += 1;
         self.owner = Owner::new(self.config.clone(), seeds.owners.remove(0));
-        self.writing = None;
         self.reads.clear();
         self.segments.clear();
         self.asked.clear();
