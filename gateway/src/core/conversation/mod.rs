@@ -204,9 +204,7 @@ impl Owner {
             send_id: msg.send_id.clone(),
             client_msg_id: msg.client_msg_id.clone(),
         };
-        let correlation = self.correlations.next();
-        self.questions.insert(correlation, Question::Duplicate(job.waiter()));
-        out.link(correlation, question);
+        self.ask(now, Question::Duplicate(job.waiter()), question, out);
         Ok(None)
     }
 

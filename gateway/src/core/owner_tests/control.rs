@@ -52,6 +52,27 @@ fn a_failing_database_fails_the_messages_that_need_it() {
 }
 
 #[test]
+fn a_question_without_an_answer_is_given_up_and_a_late_answer_is_ignored() {
+    let mut rig = Rig::new();
+    rig.send(text("a", "b", "1"));
+    let late = std::mem::take(&mut rig.asked);
+    let deadline = rig.owner.deadline().expect("a question is open");
+    rig.now.mono_ms = deadline - 1;
+    rig.tick();
+    assert!(rig.done().is_empty());
+    rig.now.mono_ms = deadline;
+    rig.tick();
+    assert_eq!(rig.only_done().result.map_err(|e| e.code), Err(500));
+    assert_eq!(rig.owner.deadline(), None);
+    for (correlation, body) in late {
+        let answer = rig.control.answer(body).expect("a question");
+        rig.turn(|owner, now, out| owner.link(now, correlation, answer, out));
+    }
+    assert_eq!(rig.owner.stats().conversations, 0);
+    assert_eq!(rig.code(text("a", "b", "1")), 0);
+}
+
+#[test]
 fn too_many_waiting_in_one_lane_are_refused() {
     let mut rig = Rig::new();
     let limit = crate::core::conversation::lane::MAX_LANE;
