@@ -1,0 +1,82 @@
+//! The listener of a core.
+
+use super::Machine;
+use super::conn;
+use super::counters::add;
+use super::hub::Hub;
+use super::notify::race;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Connections the kernel keeps ready for a core that is busy. The kernel's own limit may be lower.
+const BACKLOG: i32 = 4096;
+
+/// Pause after an accept that failed for want of descriptors or memory.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// One listener a core, all on the same address; the kernel spreads connections over them. Port 0 is
+/// chosen once.
+pub(crate) fn listeners(address: SocketAddr, cores: u16) -> io::Result<Vec<TcpListener>> {
+    let first = listener(address)?;
+    let address = first.local_addr()?;
+    let mut all = vec![first];
+    for _ in 1..cores {
+        all.push(listener(address)?);
+    }
+    Ok(all)
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts until the process stops. Closing the listener then lets the kernel refuse at once.
+pub(crate) async fn accept<M: Machine + 'static>(hub: Rc<Hub<M>>, listener: TcpListener) {
+    let listener = match monoio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => super::die(super::exit::START, &format!("cannot use the listener: {error}")),
+    };
+    let mut exhausted = false;
+    loop {
+        let accepted = race(async { Some(listener.accept().await) }, async {
+            hub.stop_accepting.taken().await;
+            None
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok((stream, peer))) => {
+                exhausted = false;
+                add(&hub.counters.accepted, 1);
+                // SAFETY: `stream` owns the descriptor and outlives the borrow.
+                let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+                // Fails only when the peer is gone already, which reading will tell.
+                let _ = SockRef::from(&fd).set_tcp_nodelay(true);
+                conn::begin(&hub, stream, peer);
+            }
+            Some(Err(error)) => {
+                add(&hub.counters.accept_errors, 1);
+                if is_exhaustion(&error) {
+                    if !std::mem::replace(&mut exhausted, true) {
+                        tracing::error!(core = hub.me, %error, "cannot accept connections; trying again");
+                    }
+                    monoio::time::sleep(EXHAUSTED_PAUSE).await;
+                } else {
+                    tracing::debug!(core = hub.me, %error, "accept failed");
+                }
+            }
+        }
+    }
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
