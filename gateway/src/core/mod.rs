@@ -2,10 +2,15 @@
 
 pub mod board;
 pub mod event;
+pub mod journal;
 pub mod out;
+pub mod owner;
 pub mod ring;
+pub mod session;
+pub mod ws;
 
 pub use board::Board;
 pub use event::{Action, ConnId, CoreId, Event, Now};
+pub use owner::{Owner, OwnerConfig, OwnerSeed, OwnerStats};
 pub use out::{Correlations, Out};
 pub use ring::RingItem;

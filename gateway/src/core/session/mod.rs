@@ -1,0 +1,3 @@
+//! Sessions.
+pub mod params;
+pub mod upgrade;
