@@ -89,7 +89,11 @@ pub struct Owner {
 impl Owner {
     /// Starts from what recovery found.
     pub fn new(config: OwnerConfig, seed: OwnerSeed) -> Self {
-        Self { config, seed, stats: OwnerStats::default() }
+        Self {
+            config,
+            seed,
+            stats: OwnerStats::default(),
+        }
     }
 
     /// Epoch and first positions of the journals this core streams, for Hello.

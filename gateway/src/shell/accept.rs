@@ -31,7 +31,11 @@ pub(crate) fn listeners(address: SocketAddr, cores: u16) -> io::Result<Vec<TcpLi
 }
 
 fn listener(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
@@ -43,7 +47,10 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn accept<M: Machine + 'static>(hub: Rc<Hub<M>>, listener: TcpListener) {
     let listener = match monoio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => super::die(super::exit::START, &format!("cannot use the listener: {error}")),
+        Err(error) => super::die(
+            super::exit::START,
+            &format!("cannot use the listener: {error}"),
+        ),
     };
     let mut exhausted = false;
     loop {
@@ -78,5 +85,8 @@ pub(crate) async fn accept<M: Machine + 'static>(hub: Rc<Hub<M>>, listener: TcpL
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
 }

@@ -11,13 +11,20 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now() }
+        Self {
+            origin: Instant::now(),
+        }
     }
 
     /// Both clocks, now.
     pub(crate) fn now(&self) -> Now {
-        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-        Now { mono_ms: self.origin.elapsed().as_millis() as u64, unix_ms }
+        let unix_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_millis() as i64);
+        Now {
+            mono_ms: self.origin.elapsed().as_millis() as u64,
+            unix_ms,
+        }
     }
 
     /// The instant of a monotonic time.

@@ -69,7 +69,16 @@ impl Committer {
 
     pub(crate) fn write(&self, segment: u64, offset: u64, bytes: Bytes) {
         self.begin();
-        if self.write.borrow_mut().replace(WriteRequest { segment, offset, bytes }).is_some() {
+        if self
+            .write
+            .borrow_mut()
+            .replace(WriteRequest {
+                segment,
+                offset,
+                bytes,
+            })
+            .is_some()
+        {
             die(exit::FATAL, "a core asked for two journal writes at once");
         }
         self.write_due.notify();
@@ -129,7 +138,10 @@ impl Committer {
             oldest.and_then(|key| files.remove(&key));
         }
         let path = self.paths.segment(journal, segment);
-        let file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)?;
         let file = Rc::new(File::from_std(file)?);
         files.insert((journal, segment), file.clone());
         Ok(file)
@@ -141,7 +153,14 @@ pub(crate) async fn commits<M: Machine>(hub: Rc<Hub<M>>) {
     let committer = &hub.committer;
     loop {
         committer.write_due.taken().await;
-        let Some(WriteRequest { segment, offset, bytes }) = committer.write.borrow_mut().take() else { continue };
+        let Some(WriteRequest {
+            segment,
+            offset,
+            bytes,
+        }) = committer.write.borrow_mut().take()
+        else {
+            continue;
+        };
         let length = bytes.len() as u64;
         let done = async {
             let file = committer.file(committer.journal, segment)?;
@@ -150,7 +169,10 @@ pub(crate) async fn commits<M: Machine>(hub: Rc<Hub<M>>) {
         };
         if let Err(error) = done.await {
             let journal = committer.journal;
-            die(exit::JOURNAL_IO, &format!("journal {journal}, segment {segment}: write failed: {error}"));
+            die(
+                exit::JOURNAL_IO,
+                &format!("journal {journal}, segment {segment}: write failed: {error}"),
+            );
         }
         committer.end();
         add(&hub.counters.journal_writes, 1);
@@ -164,8 +186,16 @@ pub(crate) async fn reads<M: Machine>(hub: Rc<Hub<M>>) {
     let committer = &hub.committer;
     loop {
         committer.read_due.taken().await;
-        let Some(request) = committer.read.borrow_mut().take() else { continue };
-        let ReadRequest { journal, segment, offset, length, position } = request;
+        let Some(request) = committer.read.borrow_mut().take() else {
+            continue;
+        };
+        let ReadRequest {
+            journal,
+            segment,
+            offset,
+            length,
+            position,
+        } = request;
         let read = async {
             let file = committer.file(journal, segment)?;
             let (result, bytes) = file.read_exact_at(Vec::with_capacity(length), offset).await;
@@ -174,10 +204,16 @@ pub(crate) async fn reads<M: Machine>(hub: Rc<Hub<M>>) {
         match read.await {
             Ok(bytes) => {
                 committer.end();
-                hub.event(Event::JournalRead { position, bytes: bytes.into() });
+                hub.event(Event::JournalRead {
+                    position,
+                    bytes: bytes.into(),
+                });
             }
             Err(error) => {
-                die(exit::JOURNAL_IO, &format!("journal {journal}, segment {segment}: read failed: {error}"));
+                die(
+                    exit::JOURNAL_IO,
+                    &format!("journal {journal}, segment {segment}: read failed: {error}"),
+                );
             }
         }
     }

@@ -10,10 +10,11 @@ use super::hub::{Hub, Later};
 use super::notify::{Watch, race};
 use super::rings::MovedConnection;
 use crate::core::{ConnId, Event};
-use bytes::Bytes;
-use monoio::io::{AsyncWriteRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
+use bytes::{Buf, Bytes};
+use monoio::io::AsyncWriteRent;
 use monoio::net::TcpStream;
-use std::cell::{Cell, RefCell};
+use socket2::SockRef;
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -36,9 +37,10 @@ const JOIN_MAX: usize = 64 << 10;
 /// What the core can do to a connection.
 pub(crate) struct Conn {
     id: ConnId,
+    /// Not split with monoio's halves: dropping its write half ends the stream for the peer, also when
+    /// the connection lives on at another core.
+    stream: UnsafeCell<TcpStream>,
     fd: RawFd,
-    /// Keeps `fd` open.
-    stream: Rc<std::cell::UnsafeCell<TcpStream>>,
     outgoing: RefCell<VecDeque<Bytes>>,
     state: Cell<State>,
     paused: Cell<bool>,
@@ -112,10 +114,33 @@ impl Conn {
         unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 
+    /// Waits until there is something to receive, without holding a buffer.
+    async fn readable(&self) -> io::Result<()> {
+        // SAFETY: `send_some` borrows the stream mutably only while it builds an operation (which keeps
+        // its own reference to the descriptor), never across an await, and all of it on one thread.
+        let stream = unsafe { &*self.stream.get() };
+        stream.readable(true).await
+    }
+
+    /// Sends some of the bytes.
+    async fn send_some(&self, bytes: Bytes) -> (io::Result<usize>, Bytes) {
+        // SAFETY: as above; no other borrow is used while the operation is built, and its future does
+        // not touch the stream.
+        let stream = unsafe { &mut *self.stream.get() };
+        stream.write(bytes).await
+    }
+
     /// Receives what is there, without waiting.
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         // SAFETY: pointer and length describe `buffer`, which is exclusively borrowed for the call.
-        let n = unsafe { libc::recv(self.fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
+        let n = unsafe {
+            libc::recv(
+                self.fd,
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                libc::MSG_DONTWAIT,
+            )
+        };
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
 }
@@ -129,11 +154,20 @@ pub(crate) fn begin<M: Machine + 'static>(hub: &Rc<Hub<M>>, stream: TcpStream, p
 
 /// Goes on with a connection that another core accepted.
 pub(crate) fn take_over<M: Machine + 'static>(hub: &Rc<Hub<M>>, moved: MovedConnection) {
-    let MovedConnection { socket, conn, peer, received } = moved;
+    let MovedConnection {
+        socket,
+        conn,
+        peer,
+        received,
+    } = moved;
     match TcpStream::from_std(std::net::TcpStream::from(socket)) {
         Ok(stream) => {
             run(hub, stream, conn);
-            hub.event(Event::HandedOver { conn, peer, received });
+            hub.event(Event::HandedOver {
+                conn,
+                peer,
+                received,
+            });
         }
         // Neither core knows it any more.
         Err(error) => tracing::warn!(%error, "connection lost at its hand-over"),
@@ -142,55 +176,60 @@ pub(crate) fn take_over<M: Machine + 'static>(hub: &Rc<Hub<M>>, moved: MovedConn
 
 fn run<M: Machine + 'static>(hub: &Rc<Hub<M>>, stream: TcpStream, id: ConnId) {
     let fd = stream.as_raw_fd();
-    let (reader, writer) = stream.into_split();
     let conn = Rc::new(Conn {
         id,
+        stream: UnsafeCell::new(stream),
         fd,
-        stream: reader.0.clone(),
         outgoing: RefCell::default(),
         state: Cell::new(State::Open),
         paused: Cell::new(false),
         changed: Watch::default(),
     });
     hub.conns.borrow_mut().insert(id, conn.clone());
-    monoio::spawn(live(hub.clone(), conn, reader, writer));
+    monoio::spawn(live(hub.clone(), conn));
 }
 
-async fn live<M: Machine + 'static>(
-    hub: Rc<Hub<M>>,
-    conn: Rc<Conn>,
-    reader: OwnedReadHalf<TcpStream>,
-    mut writer: OwnedWriteHalf<TcpStream>,
-) {
-    let ended = race(read(&hub, &conn, &reader), write(&hub, &conn, &mut writer)).await;
+async fn live<M: Machine + 'static>(hub: Rc<Hub<M>>, conn: Rc<Conn>) {
+    // The writer first: when a write is complete and its answer is here, the core hears of both in order.
+    let ended = race(write(&hub, &conn), read(&hub, &conn)).await;
     match ended {
         Ended::Left => return,
         Ended::Gone => {}
         Ended::Flushed => {
             // Fails when the peer has reset the connection, and then there is nothing to drain.
-            if writer.shutdown().await.is_ok() {
-                let _ = Box::pin(monoio::time::timeout(DRAIN_TIME, drain(&hub, &conn, &reader))).await;
+            if SockRef::from(&conn.socket())
+                .shutdown(std::net::Shutdown::Write)
+                .is_ok()
+            {
+                let _ = Box::pin(monoio::time::timeout(DRAIN_TIME, drain(&hub, &conn))).await;
             }
         }
         // What the peer did not take is given up, in the kernel too.
-        Ended::Stuck => drop(socket2::SockRef::from(&conn.socket()).set_linger(Some(Duration::ZERO))),
+        Ended::Stuck => drop(SockRef::from(&conn.socket()).set_linger(Some(Duration::ZERO))),
     }
     if hub.conns.borrow_mut().remove(&conn.id).is_some() {
         hub.raise(Later::Closed(conn.id));
     }
 }
 
-async fn read<M: Machine>(hub: &Hub<M>, conn: &Conn, reader: &OwnedReadHalf<TcpStream>) -> Ended {
+async fn read<M: Machine>(hub: &Hub<M>, conn: &Conn) -> Ended {
     loop {
-        readable_while_open(conn, reader).await;
+        readable_while_open(conn).await;
         let mut buffer = hub.read_buffer.borrow_mut();
         match conn.receive(&mut buffer) {
             Ok(0) => return Ended::Gone,
             Ok(n) => {
                 add(&hub.counters.received_bytes, n as u64);
-                hub.event(Event::Received { conn: conn.id, bytes: &buffer[..n] });
+                hub.event(Event::Received {
+                    conn: conn.id,
+                    bytes: &buffer[..n],
+                });
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
             Err(_) => return Ended::Gone,
         }
     }
@@ -198,39 +237,36 @@ async fn read<M: Machine>(hub: &Hub<M>, conn: &Conn, reader: &OwnedReadHalf<TcpS
 
 /// Waits until there is something to read and the core wants it. Never ends once the core has closed
 /// the connection: the writer decides then.
-async fn readable_while_open(conn: &Conn, reader: &OwnedReadHalf<TcpStream>) {
+async fn readable_while_open(conn: &Conn) {
     loop {
         conn.changed.until(|| conn.wants_bytes()).await;
         // Whatever the poll says, the receive that follows finds out.
-        let _ = readable(reader).await;
+        let _ = conn.readable().await;
         if conn.wants_bytes() {
             return;
         }
     }
 }
 
-async fn readable(reader: &OwnedReadHalf<TcpStream>) -> io::Result<()> {
-    // SAFETY: the write half borrows the stream mutably only while it builds an operation (which keeps
-    // its own reference to the descriptor), never across an await, and both halves live on one thread.
-    let stream = unsafe { &*reader.0.get() };
-    stream.readable(true).await
-}
-
-async fn write<M: Machine>(hub: &Hub<M>, conn: &Conn, writer: &mut OwnedWriteHalf<TcpStream>) -> Ended {
+async fn write<M: Machine>(hub: &Hub<M>, conn: &Conn) -> Ended {
     loop {
-        conn.changed.until(|| !conn.outgoing.borrow().is_empty() || conn.state.get() != State::Open).await;
+        conn.changed
+            .until(|| !conn.outgoing.borrow().is_empty() || conn.state.get() != State::Open)
+            .await;
         match conn.state.get() {
             State::Left => return Ended::Left,
             State::Closing if conn.outgoing.borrow().is_empty() => return Ended::Flushed,
             State::Open | State::Closing => {}
         }
         let stuck = async {
-            conn.changed.until(|| conn.state.get() == State::Closing).await;
+            conn.changed
+                .until(|| conn.state.get() == State::Closing)
+                .await;
             // Boxed: few connections ever get here, and all of them would carry the timer.
             Box::pin(monoio::time::sleep(FLUSH_TIME)).await;
             Err(Ended::Stuck)
         };
-        if let Err(ended) = race(send_all(hub, conn, writer), stuck).await {
+        if let Err(ended) = race(send_all(hub, conn), stuck).await {
             return ended;
         }
         if conn.state.get() == State::Open {
@@ -240,41 +276,34 @@ async fn write<M: Machine>(hub: &Hub<M>, conn: &Conn, writer: &mut OwnedWriteHal
 }
 
 /// Sends everything queued.
-async fn send_all<M: Machine>(
-    hub: &Hub<M>,
-    conn: &Conn,
-    writer: &mut OwnedWriteHalf<TcpStream>,
-) -> Result<(), Ended> {
+async fn send_all<M: Machine>(hub: &Hub<M>, conn: &Conn) -> Result<(), Ended> {
     loop {
-        let Some(first) = conn.outgoing.borrow_mut().pop_front() else { return Ok(()) };
-        let (sent, bytes) = match join(first, &mut conn.outgoing.borrow_mut()) {
-            Batch::One(frame) => {
-                let len = frame.len();
-                (writer.write_all(frame).await.0, len)
-            }
-            Batch::Many(joined) => {
-                let len = joined.len();
-                (writer.write_all(joined).await.0, len)
-            }
+        let Some(first) = conn.outgoing.borrow_mut().pop_front() else {
+            return Ok(());
         };
-        if sent.is_err() {
-            return Err(Ended::Gone);
-        }
+        let mut rest = join(first, &mut conn.outgoing.borrow_mut());
         add(&hub.counters.writes, 1);
-        add(&hub.counters.sent_bytes, bytes as u64);
+        while !rest.is_empty() {
+            let (sent, bytes) = conn.send_some(rest).await;
+            rest = bytes;
+            match sent {
+                Ok(n) if n > 0 => {
+                    add(&hub.counters.sent_bytes, n as u64);
+                    rest.advance(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return Err(Ended::Gone),
+            }
+        }
     }
 }
 
-enum Batch {
-    One(Bytes),
-    Many(Vec<u8>),
-}
-
 /// Puts small frames together: one send for many is the largest saving there is.
-fn join(first: Bytes, rest: &mut VecDeque<Bytes>) -> Batch {
-    let fits = |total: usize, next: &Bytes| next.len() <= JOIN_BELOW && total + next.len() <= JOIN_MAX;
+fn join(first: Bytes, rest: &mut VecDeque<Bytes>) -> Bytes {
+    let fits =
+        |total: usize, next: &Bytes| next.len() <= JOIN_BELOW && total + next.len() <= JOIN_MAX;
     if !fits(0, &first) || !rest.front().is_some_and(|next| fits(first.len(), next)) {
-        return Batch::One(first);
+        return first;
     }
     let mut total = first.len();
     let count = rest.iter().take_while(|next| {
@@ -288,13 +317,13 @@ fn join(first: Bytes, rest: &mut VecDeque<Bytes>) -> Batch {
     for frame in rest.drain(..count) {
         joined.extend_from_slice(&frame);
     }
-    Batch::Many(joined)
+    joined.into()
 }
 
 /// Reads and forgets until the peer has closed its side.
-async fn drain<M: Machine>(hub: &Hub<M>, conn: &Conn, reader: &OwnedReadHalf<TcpStream>) {
+async fn drain<M: Machine>(hub: &Hub<M>, conn: &Conn) {
     loop {
-        if readable(reader).await.is_err() {
+        if conn.readable().await.is_err() {
             return;
         }
         match conn.receive(&mut hub.read_buffer.borrow_mut()) {

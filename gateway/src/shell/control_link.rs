@@ -97,7 +97,10 @@ enum Lost {
 
 impl Lost {
     fn needs_people(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Frame(LinkError::Version { .. } | LinkError::NotALink))
+        matches!(
+            self,
+            Self::Refused(_) | Self::Frame(LinkError::Version { .. } | LinkError::NotALink)
+        )
     }
 }
 
@@ -203,14 +206,20 @@ async fn read<M: Machine>(
             match frame.body {
                 ToGateway::Heartbeat => {}
                 ToGateway::Refused { reason } => return Err(Lost::Refused(reason)),
-                body => hub.event(Event::Link { correlation: frame.correlation, body }),
+                body => hub.event(Event::Link {
+                    correlation: frame.correlation,
+                    body,
+                }),
             }
             next = decoder.next::<ToGateway>()?;
         }
     }
 }
 
-async fn write<M: Machine>(hub: &Hub<M>, writer: &mut impl AsyncWriteRentExt) -> Result<Lost, Lost> {
+async fn write<M: Machine>(
+    hub: &Hub<M>,
+    writer: &mut impl AsyncWriteRentExt,
+) -> Result<Lost, Lost> {
     let link = &hub.link;
     let mut spare = Vec::new();
     loop {

@@ -83,7 +83,12 @@ impl<M: Machine> Hub<M> {
         Self {
             me: parts.me,
             clock: parts.clock,
-            driven: RefCell::new(Driven { machine: parts.machine, out, spare: Vec::new(), now: None }),
+            driven: RefCell::new(Driven {
+                machine: parts.machine,
+                out,
+                spare: Vec::new(),
+                now: None,
+            }),
             due: Notify::default(),
             conns: RefCell::default(),
             later: RefCell::default(),
@@ -134,11 +139,19 @@ impl<M: Machine> Hub<M> {
     pub(crate) fn end_turn(&self) -> Vec<Action> {
         let mut driven = self.driven.borrow_mut();
         let now = driven.now(&self.clock);
-        let Driven { machine, out, spare, now: turn_now } = &mut *driven;
+        let Driven {
+            machine,
+            out,
+            spare,
+            now: turn_now,
+        } = &mut *driven;
         machine.finish_turn(now, out);
         *turn_now = None;
         if !out.local.is_empty() {
-            die(exit::FATAL, "a core left items for itself at the end of its turn");
+            die(
+                exit::FATAL,
+                "a core left items for itself at the end of its turn",
+            );
         }
         add(&self.counters.turns, 1);
         std::mem::replace(&mut out.actions, std::mem::take(spare))
@@ -156,9 +169,13 @@ impl<M: Machine> Hub<M> {
 
     /// All numbers of this core.
     pub(crate) fn samples(&self) -> Vec<Sample> {
-        self.counters.connections.set(self.conns.borrow().len() as u64);
+        self.counters
+            .connections
+            .set(self.conns.borrow().len() as u64);
         self.counters.ring_waiting.set(self.port.waiting() as u64);
-        self.counters.link_queued_bytes.set(self.link.queued() as u64);
+        self.counters
+            .link_queued_bytes
+            .set(self.link.queued() as u64);
         let mut samples = Vec::new();
         self.counters.samples(&mut samples);
         self.driven.borrow().machine.samples(&mut samples);
@@ -193,6 +210,8 @@ impl Hasher for IdHasher {
 
     fn write_u64(&mut self, value: u64) {
         // Odd multiplier: consecutive ids differ in the high bits, which the table looks at first.
-        self.0 = (self.0 ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(26);
+        self.0 = (self.0 ^ value)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(26);
     }
 }

@@ -43,21 +43,35 @@ fn answer(mut stream: TcpStream, rings: &Arc<Rings>, cores: u16) -> io::Result<(
     let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let mut words = line.split(' ');
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (method, target) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
     let path = target.split('?').next().unwrap_or_default();
     let (status, body) = match (method, path) {
         ("GET" | "HEAD", "/metrics") => match collect(rings, cores) {
             Some(all) => ("200 OK", text(&all)),
-            None => ("503 Service Unavailable", "a core does not answer\n".to_owned()),
+            None => (
+                "503 Service Unavailable",
+                "a core does not answer\n".to_owned(),
+            ),
         },
         ("GET" | "HEAD", "/healthz") => match collect(rings, cores) {
             Some(_) => ("200 OK", "ok\n".to_owned()),
-            None => ("503 Service Unavailable", "a core does not answer\n".to_owned()),
+            None => (
+                "503 Service Unavailable",
+                "a core does not answer\n".to_owned(),
+            ),
         },
         ("GET" | "HEAD", "/readyz") => match collect(rings, cores) {
-            Some(all) if all.iter().all(|core| link_is_up(core)) => ("200 OK", "ready\n".to_owned()),
+            Some(all) if all.iter().all(|core| link_is_up(core)) => {
+                ("200 OK", "ready\n".to_owned())
+            }
             Some(_) => ("503 Service Unavailable", "no link to control\n".to_owned()),
-            None => ("503 Service Unavailable", "a core does not answer\n".to_owned()),
+            None => (
+                "503 Service Unavailable",
+                "a core does not answer\n".to_owned(),
+            ),
         },
         ("GET" | "HEAD", _) => ("404 Not Found", "not found\n".to_owned()),
         _ => ("405 Method Not Allowed", "only GET\n".to_owned()),
@@ -91,7 +105,8 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 }
 
 fn link_is_up(core: &[Sample]) -> bool {
-    core.iter().any(|s| s.name == "ringwire_link_up" && s.value == 1)
+    core.iter()
+        .any(|s| s.name == "ringwire_link_up" && s.value == 1)
 }
 
 /// The numbers of every core, or `None` when one does not answer.
@@ -104,7 +119,13 @@ fn collect(rings: &Arc<Rings>, cores: u16) -> Option<Vec<Vec<Sample>>> {
         })
         .collect();
     let end = Instant::now() + ANSWER_TIME;
-    asked.into_iter().map(|a| a.recv_timeout(end.saturating_duration_since(Instant::now())).ok()).collect()
+    asked
+        .into_iter()
+        .map(|a| {
+            a.recv_timeout(end.saturating_duration_since(Instant::now()))
+                .ok()
+        })
+        .collect()
 }
 
 /// Prometheus text, each name once with all its cores.
@@ -112,12 +133,17 @@ fn text(cores: &[Vec<Sample>]) -> String {
     let mut by_name: BTreeMap<&str, Vec<(usize, Sample)>> = BTreeMap::new();
     for (core, samples) in cores.iter().enumerate() {
         for sample in samples {
-            by_name.entry(sample.name).or_default().push((core, *sample));
+            by_name
+                .entry(sample.name)
+                .or_default()
+                .push((core, *sample));
         }
     }
     let mut out = String::new();
     for (name, samples) in by_name {
-        let Some((_, first)) = samples.first() else { continue };
+        let Some((_, first)) = samples.first() else {
+            continue;
+        };
         let kind = match first.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",

@@ -23,7 +23,7 @@ mod turn;
 mod wake;
 
 pub use counters::{Kind, Sample};
-pub use segments::{SegmentPaths, lock_folder};
+pub use segments::{HeaderOf, SegmentPaths, lock_folder};
 pub use start::{End, Options, Running, StartError, start};
 
 use crate::core::{Event, Now, Out};

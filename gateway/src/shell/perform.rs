@@ -15,25 +15,45 @@ pub(crate) fn perform<M: Machine>(hub: &Hub<M>, action: Action) {
         Action::Close { conn } => with_conn(hub, conn, |c| c.close()),
         Action::PauseReading { conn } => with_conn(hub, conn, |c| c.pause()),
         Action::ResumeReading { conn } => with_conn(hub, conn, |c| c.resume()),
-        Action::HandOver { conn, to, peer, received } => {
+        Action::HandOver {
+            conn,
+            to,
+            peer,
+            received,
+        } => {
             if !hub.port.reaches(to) {
-                die(exit::FATAL, "a core handed a connection to a core that is not there");
+                die(
+                    exit::FATAL,
+                    "a core handed a connection to a core that is not there",
+                );
             }
-            let Some(c) = hub.conns.borrow_mut().remove(&conn) else { return };
+            let Some(c) = hub.conns.borrow_mut().remove(&conn) else {
+                return;
+            };
             c.leave();
             match c.duplicate() {
                 Ok(socket) => {
                     add(&hub.counters.handed_over, 1);
-                    let moved = MovedConnection { socket, conn, peer, received };
+                    let moved = MovedConnection {
+                        socket,
+                        conn,
+                        peer,
+                        received,
+                    };
                     hub.port.send(to, RingMail::Moved(Box::new(moved)));
                 }
                 // The core has forgotten the connection: dropping it here is all that is left to do.
-                Err(error) => tracing::warn!(%error, "connection lost: no descriptor to hand it over"),
+                Err(error) => {
+                    tracing::warn!(%error, "connection lost: no descriptor to hand it over")
+                }
             }
         }
         Action::Ring { to, item } => {
             if !hub.port.reaches(to) {
-                die(exit::FATAL, "a core sent an item to a core that is not there");
+                die(
+                    exit::FATAL,
+                    "a core sent an item to a core that is not there",
+                );
             }
             hub.port.send(to, RingMail::Item(item));
         }
@@ -42,9 +62,25 @@ pub(crate) fn perform<M: Machine>(hub: &Hub<M>, action: Action) {
                 add(&hub.counters.link_dropped, 1);
             }
         }
-        Action::JournalWrite { segment, offset, bytes } => hub.committer.write(segment, offset, bytes),
-        Action::JournalRead { journal, segment, offset, length, position } => {
-            hub.committer.read(super::committer::ReadRequest { journal, segment, offset, length, position });
+        Action::JournalWrite {
+            segment,
+            offset,
+            bytes,
+        } => hub.committer.write(segment, offset, bytes),
+        Action::JournalRead {
+            journal,
+            segment,
+            offset,
+            length,
+            position,
+        } => {
+            hub.committer.read(super::committer::ReadRequest {
+                journal,
+                segment,
+                offset,
+                length,
+                position,
+            });
         }
         Action::SegmentCreate { segment } => hub.committer.create(segment),
         Action::SegmentRelease { journal, segment } => hub.committer.release(journal, segment),

@@ -12,7 +12,9 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
         return Vec::new();
     }
     // SAFETY: the index stays below CPU_SETSIZE, the number of bits of the set.
-    (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect()
+    (0..libc::CPU_SETSIZE as usize)
+        .filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) })
+        .collect()
 }
 
 /// Pins the calling thread.

@@ -41,7 +41,10 @@ pub(crate) struct MovedConnection {
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// Outcome of making a segment.
-    Segment { segment: u64, result: Result<(), String> },
+    Segment {
+        segment: u64,
+        result: Result<(), String>,
+    },
     /// Somebody wants to see the counters.
     Samples(mpsc::Sender<Vec<Sample>>),
     /// Begin to stop.
@@ -70,7 +73,10 @@ impl Rings {
     /// Rings for `cores` cores, `capacity` items each.
     pub(crate) fn new(cores: u16, capacity: usize) -> io::Result<Self> {
         let cores = usize::from(cores);
-        let ring = |_| Ring { queue: ArrayQueue::new(capacity), blocked: AtomicBool::new(false) };
+        let ring = |_| Ring {
+            queue: ArrayQueue::new(capacity),
+            blocked: AtomicBool::new(false),
+        };
         Ok(Self {
             cores,
             rings: (0..cores * cores).map(ring).collect(),
@@ -129,17 +135,22 @@ impl Port {
         let mut overflow = self.overflow.borrow_mut();
         let waiting = &mut overflow[to];
         let ring = self.rings.ring(self.me, to);
-        let left = if waiting.is_empty() { ring.queue.push(mail).err() } else { Some(mail) };
+        let left = if waiting.is_empty() {
+            ring.queue.push(mail).err()
+        } else {
+            Some(mail)
+        };
         if let Some(mail) = left {
             waiting.push_back(mail);
             self.waiting.set(self.waiting.get() + 1);
         }
     }
 
-    /// Moves what did not fit before, as far as it fits now.
-    pub(crate) fn flush(&self) {
-        if self.waiting.get() == 0 {
-            return;
+    /// Moves what did not fit before, as far as it fits now. Returns whether anything moved.
+    pub(crate) fn flush(&self) -> bool {
+        let before = self.waiting.get();
+        if before == 0 {
+            return false;
         }
         for (to, waiting) in self.overflow.borrow_mut().iter_mut().enumerate() {
             if waiting.is_empty() {
@@ -161,6 +172,7 @@ impl Port {
                 ring.blocked.store(false, Ordering::SeqCst);
             }
         }
+        self.waiting.get() < before
     }
 
     /// Wakes the cores that were sent to since the last call.
@@ -199,7 +211,8 @@ impl Port {
     /// Whether anything waits to be received.
     pub(crate) fn has_work(&self) -> bool {
         let mut froms = (0..self.rings.cores).filter(|f| *f != self.me);
-        !self.rings.mailboxes[self.me].is_empty() || froms.any(|f| !self.rings.ring(f, self.me).queue.is_empty())
+        !self.rings.mailboxes[self.me].is_empty()
+            || froms.any(|f| !self.rings.ring(f, self.me).queue.is_empty())
     }
 
     /// Items that wait for room on full rings.

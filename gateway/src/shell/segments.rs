@@ -20,7 +20,9 @@ pub struct SegmentPaths {
 impl SegmentPaths {
     /// In this folder.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self {
+            folder: folder.to_owned(),
+        }
     }
 
     /// The folder of one journal.
@@ -57,7 +59,10 @@ impl SegmentPaths {
     }
 }
 
-fn numbers<T: std::str::FromStr + Ord>(folder: &Path, part: fn(&str) -> Option<&str>) -> io::Result<Vec<T>> {
+fn numbers<T: std::str::FromStr + Ord>(
+    folder: &Path,
+    part: fn(&str) -> Option<&str>,
+) -> io::Result<Vec<T>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -73,12 +78,17 @@ fn numbers<T: std::str::FromStr + Ord>(folder: &Path, part: fn(&str) -> Option<&
 /// When the folder cannot be made or another process holds it.
 pub fn lock_folder(folder: &Path) -> io::Result<File> {
     fs::create_dir_all(folder)?;
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join("lock"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another gateway uses this folder"))
-        }
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another gateway uses this folder",
+        )),
         Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }
@@ -131,7 +141,11 @@ impl SegmentStore {
             Some(spare) => spare,
             None => folder.join("next.new"),
         };
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&made)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&made)?;
         allocate(&file, self.segment_bytes)?;
         file.write_all(&header)?;
         file.sync_all()?;
@@ -143,12 +157,16 @@ impl SegmentStore {
 
     fn take_spare(&self) -> Option<PathBuf> {
         let fits = |path: &PathBuf| fs::metadata(path).is_ok_and(|m| m.len() == self.segment_bytes);
-        (0..SPARES).map(|n| self.paths.spare(self.journal, n)).find(fits)
+        (0..SPARES)
+            .map(|n| self.paths.spare(self.journal, n))
+            .find(fits)
     }
 
     fn release(&self, journal: u16, segment: u64) -> io::Result<()> {
         let path = self.paths.segment(journal, segment);
-        let free = (0..SPARES).map(|n| self.paths.spare(self.journal, n)).find(|spare| !spare.exists());
+        let free = (0..SPARES)
+            .map(|n| self.paths.spare(self.journal, n))
+            .find(|spare| !spare.exists());
         match free {
             Some(spare) if journal == self.journal => {
                 fs::rename(&path, spare)?;
@@ -219,7 +237,11 @@ mod tests {
         assert_eq!(left(), SPARES);
         store.create(4).unwrap();
         assert_eq!(left(), SPARES, "one spare became the segment");
-        assert!(fs::read(store.paths.segment(0, 4)).unwrap().starts_with(b"head 0 4"));
+        assert!(
+            fs::read(store.paths.segment(0, 4))
+                .unwrap()
+                .starts_with(b"head 0 4")
+        );
     }
 
     #[test]
@@ -236,7 +258,10 @@ mod tests {
     fn one_folder_serves_one_gateway() {
         let folder = tempfile::tempdir().unwrap();
         let held = lock_folder(folder.path()).unwrap();
-        assert_eq!(lock_folder(folder.path()).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        assert_eq!(
+            lock_folder(folder.path()).unwrap_err().kind(),
+            io::ErrorKind::ResourceBusy
+        );
         drop(held);
         lock_folder(folder.path()).unwrap();
     }

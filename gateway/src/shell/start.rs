@@ -95,13 +95,30 @@ where
     F: FnOnce() -> M + Send + 'static,
 {
     let cores = machines.len() as u16;
-    let rings = Arc::new(Rings::new(cores, (RING_ITEMS / usize::from(cores.max(1))).clamp(256, 4096))?);
-    let bound = |error| StartError::Listen { address: options.listen, error };
+    let rings = Arc::new(Rings::new(
+        cores,
+        (RING_ITEMS / usize::from(cores.max(1))).clamp(256, 4096),
+    )?);
+    let bound = |error| StartError::Listen {
+        address: options.listen,
+        error,
+    };
     let listeners = accept::listeners(options.listen, cores).map_err(bound)?;
-    let address = listeners.first().map_or(Ok(options.listen), TcpListener::local_addr)?;
-    let cpus = if options.pin { pin::allowed_cpus() } else { Vec::new() };
-    let mut running =
-        Running { address, metrics_address: None, rings: rings.clone(), quiet: Vec::new(), threads: Vec::new() };
+    let address = listeners
+        .first()
+        .map_or(Ok(options.listen), TcpListener::local_addr)?;
+    let cpus = if options.pin {
+        pin::allowed_cpus()
+    } else {
+        Vec::new()
+    };
+    let mut running = Running {
+        address,
+        metrics_address: None,
+        rings: rings.clone(),
+        quiet: Vec::new(),
+        threads: Vec::new(),
+    };
     let clock = Clock::new();
     let (ready, readies) = mpsc::channel();
     for (core, (machine, listener)) in machines.into_iter().zip(listeners).enumerate() {
@@ -121,7 +138,11 @@ where
             ready: ready.clone(),
         };
         let name = format!("core-{core}");
-        running.threads.push(std::thread::Builder::new().name(name).spawn(move || run_core(parts))?);
+        running.threads.push(
+            std::thread::Builder::new()
+                .name(name)
+                .spawn(move || run_core(parts))?,
+        );
     }
     drop(ready);
     for _ in 0..cores {
@@ -133,7 +154,9 @@ where
             }
             Err(_) => {
                 running.abandon();
-                return Err(StartError::Resource(io::Error::other("a core's thread ended at its start")));
+                return Err(StartError::Resource(io::Error::other(
+                    "a core's thread ended at its start",
+                )));
             }
         }
     }
@@ -150,7 +173,11 @@ where
     Ok(running)
 }
 
-fn segment_thread(options: &Options, core: CoreId, rings: Arc<Rings>) -> io::Result<mpsc::Sender<Job>> {
+fn segment_thread(
+    options: &Options,
+    core: CoreId,
+    rings: Arc<Rings>,
+) -> io::Result<mpsc::Sender<Job>> {
     let (jobs, todo) = mpsc::channel();
     let store = SegmentStore {
         journal: core,
@@ -182,13 +209,28 @@ where
     M: Machine + 'static,
     F: FnOnce() -> M,
 {
-    let CoreParts { core, clock, machine, listener, rings, quiet, cpu, link_socket, jobs, paths, ready } = parts;
+    let CoreParts {
+        core,
+        clock,
+        machine,
+        listener,
+        rings,
+        quiet,
+        cpu,
+        link_socket,
+        jobs,
+        paths,
+        ready,
+    } = parts;
     if let Some(cpu) = cpu
         && let Err(error) = pin::pin_to(cpu)
     {
         tracing::warn!(core, cpu, %error, "cannot pin the core to its CPU");
     }
-    let built = RuntimeBuilder::<IoUringDriver>::new().with_entries(RING_ENTRIES).enable_timer().build();
+    let built = RuntimeBuilder::<IoUringDriver>::new()
+        .with_entries(RING_ENTRIES)
+        .enable_timer()
+        .build();
     let mut runtime = match built {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -208,7 +250,14 @@ where
             }
         };
         let committer = Committer::new(core, paths, jobs);
-        let hub = Rc::new(Hub::new(HubParts { me: core, clock, machine: machine(), port, committer, quiet }));
+        let hub = Rc::new(Hub::new(HubParts {
+            me: core,
+            clock,
+            machine: machine(),
+            port,
+            committer,
+            quiet,
+        }));
         monoio::spawn(wake_ups(hub.clone(), wakes));
         monoio::spawn(committer::commits(hub.clone()));
         monoio::spawn(committer::reads(hub.clone()));
@@ -230,7 +279,10 @@ async fn wake_ups<M: Machine>(hub: Rc<Hub<M>>, wakes: monoio::fs::File) {
         match result {
             Ok(_) => hub.make_due(),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => super::die(super::exit::FATAL, &format!("cannot wait for wake-ups: {error}")),
+            Err(error) => super::die(
+                super::exit::FATAL,
+                &format!("cannot wait for wake-ups: {error}"),
+            ),
         }
     }
 }
@@ -248,7 +300,9 @@ impl Running {
 
     /// Whether a core's thread has ended by itself.
     pub fn crashed(&self) -> bool {
-        self.threads.iter().any(std::thread::JoinHandle::is_finished)
+        self.threads
+            .iter()
+            .any(std::thread::JoinHandle::is_finished)
     }
 
     /// Stops accepting, lets every core close its sessions and finish its journal, for at most
@@ -260,13 +314,21 @@ impl Running {
         // A core that is quiet may still get an item from one that is not: all must be, twice.
         while calm < 2 && Instant::now() < end && !self.crashed() {
             std::thread::sleep(Duration::from_millis(10));
-            calm = if self.quiet.iter().all(|q| q.load(Ordering::Acquire)) { calm + 1 } else { 0 };
+            calm = if self.quiet.iter().all(|q| q.load(Ordering::Acquire)) {
+                calm + 1
+            } else {
+                0
+            };
         }
         if self.crashed() {
             return End::Crashed;
         }
         self.post(|| Mail::Stop);
-        let joined: Vec<_> = self.threads.into_iter().map(std::thread::JoinHandle::join).collect();
+        let joined: Vec<_> = self
+            .threads
+            .into_iter()
+            .map(std::thread::JoinHandle::join)
+            .collect();
         match joined.iter().any(Result::is_err) {
             true => End::Crashed,
             false if calm < 2 => End::TimedOut,

@@ -19,7 +19,11 @@ const FAR: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Runs turns until the core is told to stop.
 pub(crate) async fn turns<M: Machine + 'static>(hub: Rc<Hub<M>>) {
-    let mut timer = Timer { sleep: Box::pin(sleep_until(Instant::now() + FAR)), armed: None, last_tick: 0 };
+    let mut timer = Timer {
+        sleep: Box::pin(sleep_until(Instant::now() + FAR)),
+        armed: None,
+        last_tick: 0,
+    };
     while !hub.stop.get() {
         let ticked = poll_fn(|cx| wait(&hub, &mut timer, cx)).await;
         if ticked {
@@ -40,11 +44,15 @@ impl Timer {
     /// Sets the timer to the machine's deadline. A deadline that moved away is left alone until the
     /// timer fires: most deadlines move with every message.
     fn arm<M: Machine>(&mut self, hub: &Hub<M>) {
-        let Some(deadline) = hub.deadline() else { return };
+        let Some(deadline) = hub.deadline() else {
+            return;
+        };
         let deadline = deadline.max(self.last_tick + MIN_TICK_MS);
         if self.armed.is_none_or(|armed| deadline < armed) {
             self.armed = Some(deadline);
-            self.sleep.as_mut().reset(Instant::from_std(hub.clock.instant(deadline)));
+            self.sleep
+                .as_mut()
+                .reset(Instant::from_std(hub.clock.instant(deadline)));
         }
     }
 
@@ -75,7 +83,8 @@ fn wait<M: Machine>(hub: &Hub<M>, timer: &mut Timer, cx: &mut Context<'_>) -> Po
         return Poll::Ready(true);
     }
     hub.port.wake().fall_asleep();
-    if hub.port.has_work() {
+    // Room on a full ring counts as work: the receiver may have said so while this core was awake.
+    if hub.port.has_work() || hub.port.flush() {
         hub.port.wake().stay_awake();
         return Poll::Ready(false);
     }

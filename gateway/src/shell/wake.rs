@@ -26,7 +26,10 @@ impl Wake {
         }
         // SAFETY: the descriptor is fresh and nobody else owns it.
         let eventfd = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
-        Ok(Self { asleep: AtomicBool::new(false), eventfd })
+        Ok(Self {
+            asleep: AtomicBool::new(false),
+            eventfd,
+        })
     }
 
     /// Wakes the core if it sleeps.

@@ -3,4 +3,6 @@
 pub mod layout;
 pub mod recovery;
 
-pub use recovery::{ConversationHead, JournalSpan, Recovered, Recovery, RecoveryError, Seeds, seeds};
+pub use recovery::{
+    ConversationHead, JournalSpan, Recovered, Recovery, RecoveryError, Seeds, seeds,
+};

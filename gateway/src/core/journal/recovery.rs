@@ -48,7 +48,9 @@ pub enum RecoveryError {
         error: layout::HeaderError,
     },
     /// The file belongs elsewhere: its header names another journal, segment or size.
-    #[error("journal {journal}, segment {segment}: the file {what} is {found}, expected {expected}")]
+    #[error(
+        "journal {journal}, segment {segment}: the file {what} is {found}, expected {expected}"
+    )]
     Mismatch {
         /// Which journal.
         journal: u16,
@@ -111,7 +113,10 @@ pub struct Recovery {
 impl Recovery {
     /// For journal `journal` with segments of `segment_bytes`.
     pub fn new(journal: u16, segment_bytes: u64) -> Self {
-        Self { journal, segment_bytes }
+        Self {
+            journal,
+            segment_bytes,
+        }
     }
 
     /// The whole bytes of a segment's file. Segments come in ascending order.
