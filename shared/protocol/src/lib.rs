@@ -8,6 +8,8 @@ pub mod envelope;
 mod envelope_json;
 pub mod error;
 pub mod gob;
+pub mod gzip;
+pub mod json;
 mod json_text;
 pub mod options;
 pub mod platform;
