@@ -16,6 +16,8 @@ mod metrics;
 mod notify;
 mod perform;
 mod pin;
+pub mod process;
+mod recover;
 mod rings;
 mod segments;
 mod start;
@@ -23,6 +25,7 @@ mod turn;
 mod wake;
 
 pub use counters::{Kind, Sample};
+pub use recover::{JournalError, recover};
 pub use segments::{HeaderOf, SegmentPaths, lock_folder};
 pub use start::{End, Options, Running, StartError, start};
 

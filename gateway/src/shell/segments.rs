@@ -25,6 +25,11 @@ impl SegmentPaths {
         }
     }
 
+    /// The folder of all journals.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The folder of one journal.
     pub fn journal(&self, journal: u16) -> PathBuf {
         self.folder.join(format!("journal-{journal}"))
