@@ -1,7 +1,9 @@
 //! One core: a state machine that takes an [`Event`] and the time and leaves [`Action`]s.
 
 pub mod board;
+pub mod conversation;
 pub mod event;
+pub mod facts;
 pub mod journal;
 pub mod out;
 pub mod owner;
