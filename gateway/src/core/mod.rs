@@ -13,6 +13,6 @@ pub mod ws;
 
 pub use board::Board;
 pub use event::{Action, ConnId, CoreId, Event, Now};
-pub use out::{Correlations, Out};
 pub use owner::{Owner, OwnerConfig, OwnerSeed, OwnerStats};
+pub use out::{Correlations, Out};
 pub use ring::RingItem;

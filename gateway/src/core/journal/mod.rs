@@ -7,11 +7,6 @@ pub mod stream;
 mod tests;
 pub mod writer;
 
-<<<<<<< HEAD
-pub use recovery::{
-    ConversationHead, JournalSpan, Recovered, Recovery, RecoveryError, Seeds, seeds,
-};
-=======
 pub use recovery::{ConversationHead, JournalSpan, Recovered, Recovery, RecoveryError, Seeds, ordering_key, seeds};
 pub use stream::StreamError;
 pub use writer::{Ordinal, Refusal};
@@ -160,4 +155,3 @@ impl Journal {
         }
     }
 }
->>>>>>> owner

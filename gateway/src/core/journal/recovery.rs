@@ -65,9 +65,7 @@ pub enum RecoveryError {
         error: layout::HeaderError,
     },
     /// The file belongs elsewhere: its header names another journal, segment or size.
-    #[error(
-        "journal {journal}, segment {segment}: the file {what} is {found}, expected {expected}"
-    )]
+    #[error("journal {journal}, segment {segment}: the file {what} is {found}, expected {expected}")]
     Mismatch {
         /// Which journal.
         journal: u16,
@@ -146,8 +144,6 @@ impl Recovery {
         Self {
             journal,
             segment_bytes,
-<<<<<<< HEAD
-=======
             first: None,
             last_segment: 0,
             position: 0,
@@ -157,7 +153,6 @@ impl Recovery {
             cut_bytes: 0,
             conversations: HashMap::new(),
             token_kicks: Vec::new(),
->>>>>>> owner
         }
     }
 
