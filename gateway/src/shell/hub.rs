@@ -189,6 +189,7 @@ impl<M: Machine> Hub<M> {
             && self.port.waiting() == 0
             && !self.port.has_work()
             && self.committer.is_idle()
+            && self.driven.borrow().machine.drained()
             && (self.link.queued() == 0 || !self.link.is_up())
     }
 }

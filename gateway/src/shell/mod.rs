@@ -42,6 +42,11 @@ pub trait Machine {
     /// Monotonic milliseconds at which a [`Event::Tick`] is needed; `None` when nothing is timed.
     fn deadline(&self) -> Option<u64>;
 
+    /// After [`Event::Shutdown`]: nothing is left to make durable, to answer or to send.
+    fn drained(&self) -> bool {
+        true
+    }
+
     /// Counters and gauges for the metrics endpoint, taken only when somebody asks.
     fn samples(&self, into: &mut Vec<Sample>) {
         let _ = into;

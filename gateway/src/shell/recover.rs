@@ -2,8 +2,9 @@
 
 use super::segments::SegmentPaths;
 use crate::core::journal::{Recovered, Recovery, RecoveryError};
-use std::io;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 /// Why the journals cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,7 @@ pub fn recover(paths: &SegmentPaths, segment_bytes: u64) -> Result<Vec<Recovered
             .map_err(listing(paths.journal(journal)))?
         {
             let path = paths.segment(journal, segment);
-            let bytes = std::fs::read(&path).map_err(listing(path))?;
+            let bytes = read_durable(&path).map_err(listing(path))?;
             recovery.feed(segment, &bytes)?;
         }
         let Some(recovered) = recovery.finish()? else {
@@ -62,4 +63,14 @@ pub fn recover(paths: &SegmentPaths, segment_bytes: u64) -> Result<Vec<Recovered
         all.push(recovered);
     }
     Ok(all)
+}
+
+/// Reads a file of which everything read is durable afterwards. After a crash of the process alone,
+/// records that were written but not yet synced are found; from now on they count as committed.
+fn read_durable(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    file.sync_data()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -24,6 +24,7 @@ pub(crate) async fn turns<M: Machine + 'static>(hub: Rc<Hub<M>>) {
         armed: None,
         last_tick: 0,
     };
+    timer.arm(&hub);
     while !hub.stop.get() {
         let ticked = poll_fn(|cx| wait(&hub, &mut timer, cx)).await;
         if ticked {
