@@ -7,23 +7,23 @@ use serde_json::{Map, Value};
 
 /// Connection parameters, checked for presence and form, the token not yet for truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Params {
+pub(super) struct Params {
     /// Whose session it is to be.
-    pub user_id: String,
+    pub(super) user_id: String,
     /// The token; never logged.
-    pub token: String,
+    pub(super) token: String,
     /// 1..=11.
-    pub platform_id: i32,
+    pub(super) platform_id: i32,
     /// Trace id of the connect.
-    pub operation_id: String,
+    pub(super) operation_id: String,
     /// The app says that it is in background.
-    pub background: bool,
+    pub(super) background: bool,
     /// gzip around every binary frame.
-    pub gzip: bool,
+    pub(super) gzip: bool,
     /// JSON instead of gob.
-    pub json: bool,
+    pub(super) json: bool,
     /// The outcome goes into a first text frame.
-    pub msg_resp: bool,
+    pub(super) msg_resp: bool,
 }
 
 fn refuse(detail: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
@@ -34,7 +34,7 @@ fn refuse(detail: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
 ///
 /// # Errors
 /// 1602 for what is missing or malformed, 500 for a malformed `isBackground` (as OpenIM does).
-pub fn parse(query: &str, header_compression: Option<&str>) -> Result<Params, ApiError> {
+pub(super) fn parse(query: &str, header_compression: Option<&str>) -> Result<Params, ApiError> {
     match value(query, "v").filter(|v| !v.is_empty()) {
         Some(v) => form_b(&v),
         None => form_a(query, header_compression),
@@ -43,7 +43,7 @@ pub fn parse(query: &str, header_compression: Option<&str>) -> Result<Params, Ap
 
 /// Whether the raw query asks for the outcome in a text frame, read leniently: the parameters around
 /// it may be unusable, and a browser can see no other answer.
-pub fn asks_for_frame(query: &str) -> bool {
+pub(super) fn asks_for_frame(query: &str) -> bool {
     value(query, "isMsgResp").and_then(|v| boolean(&v)).unwrap_or(false)
 }
 

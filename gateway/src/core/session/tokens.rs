@@ -94,6 +94,11 @@ impl TokenCache {
         self.overflowed
     }
 
+    /// Whether every token of the users of this core is known.
+    pub(super) fn is_complete(&self) -> bool {
+        self.snapshot == Snapshot::Complete && !self.overflowed
+    }
+
     /// The link is lost. What is known stays good; what is not known cannot be told apart any more.
     pub(super) fn link_down(&mut self) {
         self.snapshot = Snapshot::Missing;

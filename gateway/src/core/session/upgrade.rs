@@ -8,7 +8,7 @@ use ringwire_protocol::error::ApiError;
 use tungstenite::handshake::derive_accept_key;
 
 /// Largest request head, bytes.
-pub const MAX_HEAD: usize = 16 << 10;
+pub(super) const MAX_HEAD: usize = 16 << 10;
 
 const MAX_HEADERS: usize = 100;
 
@@ -17,7 +17,7 @@ const MAX_DETAIL: usize = 200;
 
 /// A refusal in plain HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HttpRefusal {
+pub(super) struct HttpRefusal {
     status: &'static str,
     reason: &'static str,
     extra: &'static str,
@@ -29,7 +29,7 @@ impl HttpRefusal {
     }
 
     /// The whole HTTP reply; the connection closes after it.
-    pub fn reply(self) -> Bytes {
+    pub(super) fn reply(self) -> Bytes {
         let Self { status, reason, extra } = self;
         let length = reason.len() + 1;
         Bytes::from(format!(
@@ -40,22 +40,22 @@ impl HttpRefusal {
 
 /// A parsed request head.
 #[derive(Debug)]
-pub struct Upgrade {
+pub(super) struct Upgrade {
     /// Bytes of the head; WebSocket frames may follow.
-    pub head_len: usize,
+    pub(super) head_len: usize,
     /// The parameters, or why the client is refused.
-    pub params: Result<Params, ApiError>,
+    pub(super) params: Result<Params, ApiError>,
     /// The client sees an outcome only in a text frame, as far as the raw query tells.
-    pub wants_frame: bool,
+    pub(super) wants_frame: bool,
     /// `Sec-WebSocket-Accept`, or why this is no WebSocket handshake.
-    pub accept: Result<String, HttpRefusal>,
+    pub(super) accept: Result<String, HttpRefusal>,
 }
 
 /// Reads a request head from the bytes received so far. `None`: it is not complete.
 ///
 /// # Errors
 /// [`HttpRefusal`] when it never can be.
-pub fn parse(received: &[u8]) -> Result<Option<Upgrade>, HttpRefusal> {
+pub(super) fn parse(received: &[u8]) -> Result<Option<Upgrade>, HttpRefusal> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let head_len = match request.parse(&received[..received.len().min(MAX_HEAD)]) {
@@ -125,14 +125,14 @@ fn handshake(request: &httparse::Request<'_, '_>) -> Result<String, HttpRefusal>
 }
 
 /// The reply that switches to WebSocket.
-pub fn switching(accept: &str) -> Bytes {
+pub(super) fn switching(accept: &str) -> Bytes {
     Bytes::from(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
     ))
 }
 
 /// The outcome of a connect as JSON, at most 1,024 bytes. `None` is success.
-pub fn outcome_json(error: Option<&ApiError>) -> Vec<u8> {
+pub(super) fn outcome_json(error: Option<&ApiError>) -> Vec<u8> {
     let cut = |text: &str| {
         let end = (0..=text.len().min(MAX_DETAIL)).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
         // Control characters would grow sixfold in JSON.
@@ -147,7 +147,7 @@ pub fn outcome_json(error: Option<&ApiError>) -> Vec<u8> {
 }
 
 /// The HTTP reply to a refused connect: status 200, so that SDKs read the code from the body.
-pub fn refused(error: &ApiError) -> Bytes {
+pub(super) fn refused(error: &ApiError) -> Bytes {
     let body = outcome_json(Some(error));
     let mut reply = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
