@@ -11,6 +11,7 @@ mod committer;
 mod conn;
 mod control_link;
 mod counters;
+mod drive;
 mod hub;
 mod metrics;
 mod notify;
