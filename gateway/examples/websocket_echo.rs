@@ -180,6 +180,10 @@ impl Machine for Echo {
         }
     }
 
+    fn ready(&self) -> bool {
+        true
+    }
+
     fn deadline(&self) -> Option<u64> {
         None
     }
@@ -196,6 +200,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         listen,
         metrics_listen: None,
         pin: false,
+        max_sockets: 10_000,
         // Nobody listens there: this machine needs no control.
         link_socket: folder.join("no-such-ringwire-link"),
         journal_dir: folder,

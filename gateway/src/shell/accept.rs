@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Connections the kernel keeps ready for a core that is busy. The kernel's own limit may be lower.
 const BACKLOG: i32 = 4096;
 
-/// Pause after an accept that failed for want of descriptors or memory.
+/// Pause when there are no more descriptors or no memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// One listener a core, all on the same address; the kernel spreads connections over them. Port 0 is
@@ -54,6 +54,10 @@ pub(crate) async fn accept<M: Machine + 'static>(hub: Rc<Hub<M>>, listener: TcpL
     };
     let mut exhausted = false;
     loop {
+        if !hub.sockets.have_room() && !hub.stopping.get() {
+            pause(&hub, &mut exhausted, "as many sockets as allowed are open").await;
+            continue;
+        }
         let accepted = race(async { Some(listener.accept().await) }, async {
             hub.stop_accepting.taken().await;
             None
@@ -72,10 +76,7 @@ pub(crate) async fn accept<M: Machine + 'static>(hub: Rc<Hub<M>>, listener: TcpL
             Some(Err(error)) => {
                 add(&hub.counters.accept_errors, 1);
                 if is_exhaustion(&error) {
-                    if !std::mem::replace(&mut exhausted, true) {
-                        tracing::error!(core = hub.me, %error, "cannot accept connections; trying again");
-                    }
-                    monoio::time::sleep(EXHAUSTED_PAUSE).await;
+                    pause(&hub, &mut exhausted, &error).await;
                 } else {
                     tracing::debug!(core = hub.me, %error, "accept failed");
                 }
@@ -84,7 +85,14 @@ pub(crate) async fn accept<M: Machine + 'static>(hub: Rc<Hub<M>>, listener: TcpL
     }
 }
 
-fn is_exhaustion(error: &io::Error) -> bool {
+async fn pause<M: Machine>(hub: &Hub<M>, told: &mut bool, reason: impl std::fmt::Display) {
+    if !std::mem::replace(told, true) {
+        tracing::error!(core = hub.me, %reason, "cannot accept connections; trying again");
+    }
+    monoio::time::sleep(EXHAUSTED_PAUSE).await;
+}
+
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)

@@ -4,6 +4,7 @@
 //! ([`super::segments`]). A write or sync that fails ends the process: after a failed sync nobody
 //! knows what the disk holds, and a retry can report success for bytes that are lost.
 
+use super::accept::is_exhaustion;
 use super::counters::add;
 use super::hub::Hub;
 use super::notify::Notify;
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 /// Open segment files kept for reading beside the newest.
 const OPEN_FILES: usize = 8;
@@ -126,6 +128,19 @@ impl Committer {
         }
     }
 
+    /// The file of a segment; waits for a descriptor when there is none, which harms nothing yet.
+    async fn opened(&self, journal: u16, segment: u64) -> io::Result<Rc<File>> {
+        loop {
+            match self.file(journal, segment) {
+                Err(error) if is_exhaustion(&error) => {
+                    tracing::error!(journal, segment, %error, "cannot open a segment; trying again");
+                    monoio::time::sleep(Duration::from_millis(50)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// The file of a segment, opened when first used.
     fn file(&self, journal: u16, segment: u64) -> io::Result<Rc<File>> {
         let mut files = self.files.borrow_mut();
@@ -163,7 +178,7 @@ pub(crate) async fn commits<M: Machine>(hub: Rc<Hub<M>>) {
         };
         let length = bytes.len() as u64;
         let done = async {
-            let file = committer.file(committer.journal, segment)?;
+            let file = committer.opened(committer.journal, segment).await?;
             file.write_all_at(bytes, offset).await.0?;
             file.sync_data().await
         };
@@ -197,7 +212,7 @@ pub(crate) async fn reads<M: Machine>(hub: Rc<Hub<M>>) {
             position,
         } = request;
         let read = async {
-            let file = committer.file(journal, segment)?;
+            let file = committer.opened(journal, segment).await?;
             let (result, bytes) = file.read_exact_at(Vec::with_capacity(length), offset).await;
             result.map(|()| bytes)
         };

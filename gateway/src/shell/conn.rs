@@ -185,6 +185,7 @@ fn run<M: Machine + 'static>(hub: &Rc<Hub<M>>, stream: TcpStream, id: ConnId) {
         paused: Cell::new(false),
         changed: Watch::default(),
     });
+    hub.sockets.opened();
     hub.conns.borrow_mut().insert(id, conn.clone());
     monoio::spawn(live(hub.clone(), conn));
 }
@@ -192,23 +193,28 @@ fn run<M: Machine + 'static>(hub: &Rc<Hub<M>>, stream: TcpStream, id: ConnId) {
 async fn live<M: Machine + 'static>(hub: Rc<Hub<M>>, conn: Rc<Conn>) {
     // The writer first: when a write is complete and its answer is here, the core hears of both in order.
     let ended = race(write(&hub, &conn), read(&hub, &conn)).await;
+    finish(&hub, &conn, ended).await;
+    hub.sockets.closed();
+    // One that was handed over may be back already, under the same id.
+    if ended != Ended::Left && hub.conns.borrow_mut().remove(&conn.id).is_some() {
+        hub.raise(Later::Closed(conn.id));
+    }
+}
+
+async fn finish<M: Machine>(hub: &Hub<M>, conn: &Conn, ended: Ended) {
     match ended {
-        Ended::Left => return,
-        Ended::Gone => {}
+        Ended::Left | Ended::Gone => {}
         Ended::Flushed => {
             // Fails when the peer has reset the connection, and then there is nothing to drain.
             if SockRef::from(&conn.socket())
                 .shutdown(std::net::Shutdown::Write)
                 .is_ok()
             {
-                let _ = Box::pin(monoio::time::timeout(DRAIN_TIME, drain(&hub, &conn))).await;
+                let _ = Box::pin(monoio::time::timeout(DRAIN_TIME, drain(hub, conn))).await;
             }
         }
         // What the peer did not take is given up, in the kernel too.
         Ended::Stuck => drop(SockRef::from(&conn.socket()).set_linger(Some(Duration::ZERO))),
-    }
-    if hub.conns.borrow_mut().remove(&conn.id).is_some() {
-        hub.raise(Later::Closed(conn.id));
     }
 }
 

@@ -54,6 +54,7 @@ counters! {
     journal_writes: Counter "ringwire_journal_commits_total" "Journal writes made durable",
     journal_bytes: Counter "ringwire_journal_bytes_total" "Bytes written to the journal",
     link_up: Gauge "ringwire_link_up" "1 while the link to control is connected",
+    ready: Gauge "ringwire_ready" "1 while every request can be served",
     link_connects: Counter "ringwire_link_connects_total" "Times the link was connected",
     link_dropped: Counter "ringwire_link_frames_dropped_total" "Frames for control dropped because the link was down",
     link_queued_bytes: Gauge "ringwire_link_queued_bytes" "Bytes waiting to be sent to control",

@@ -17,6 +17,10 @@ impl Machine for Core {
         Core::deadline(self)
     }
 
+    fn ready(&self) -> bool {
+        Core::ready(self)
+    }
+
     fn drained(&self) -> bool {
         Core::drained(self)
     }

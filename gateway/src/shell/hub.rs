@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Bytes read from a connection at once. One buffer a core: idle connections hold none.
 const READ_BUFFER: usize = 64 << 10;
@@ -31,6 +31,8 @@ pub(crate) struct Hub<M> {
     /// Events that came up while actions were performed.
     pub(crate) later: RefCell<VecDeque<Later>>,
     next_conn: Cell<u64>,
+    /// Sockets of all cores, against the most there may be.
+    pub(crate) sockets: Arc<Sockets>,
     pub(crate) port: Port,
     pub(crate) link: LinkQueue,
     pub(crate) committer: Committer,
@@ -75,6 +77,7 @@ pub(crate) struct HubParts<M> {
     pub(crate) port: Port,
     pub(crate) committer: Committer,
     pub(crate) quiet: Arc<AtomicBool>,
+    pub(crate) sockets: Arc<Sockets>,
 }
 
 impl<M: Machine> Hub<M> {
@@ -93,6 +96,7 @@ impl<M: Machine> Hub<M> {
             conns: RefCell::default(),
             later: RefCell::default(),
             next_conn: Cell::new(1),
+            sockets: parts.sockets,
             port: parts.port,
             link: LinkQueue::default(),
             committer: parts.committer,
@@ -167,6 +171,17 @@ impl<M: Machine> Hub<M> {
         self.driven.borrow().machine.deadline()
     }
 
+    /// Logs when the core becomes ready or is no longer.
+    pub(crate) fn note_readiness(&self) {
+        let ready = self.driven.borrow().machine.ready();
+        if self.counters.ready.replace(ready.into()) != u64::from(ready) {
+            match ready {
+                true => tracing::info!(core = self.me, "core is ready"),
+                false => tracing::warn!(core = self.me, "core is not ready: no link to control"),
+            }
+        }
+    }
+
     /// All numbers of this core.
     pub(crate) fn samples(&self) -> Vec<Sample> {
         self.counters
@@ -191,6 +206,37 @@ impl<M: Machine> Hub<M> {
             && self.committer.is_idle()
             && self.driven.borrow().machine.drained()
             && (self.link.queued() == 0 || !self.link.is_up())
+    }
+}
+
+/// Counts the sockets of clients over all cores. Bounded, so that clients can never take the descriptors
+/// that journal and link need.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    open: AtomicU32,
+    max: u32,
+}
+
+impl Sockets {
+    /// Room for `max`.
+    pub(crate) fn new(max: u32) -> Self {
+        Self {
+            open: AtomicU32::new(0),
+            max,
+        }
+    }
+
+    /// Whether there is room for one more; several cores may find so at once.
+    pub(crate) fn have_room(&self) -> bool {
+        self.open.load(Ordering::Relaxed) < self.max
+    }
+
+    pub(crate) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

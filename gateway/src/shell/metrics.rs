@@ -64,10 +64,11 @@ fn answer(mut stream: TcpStream, rings: &Arc<Rings>, cores: u16) -> io::Result<(
             ),
         },
         ("GET" | "HEAD", "/readyz") => match collect(rings, cores) {
-            Some(all) if all.iter().all(|core| link_is_up(core)) => {
-                ("200 OK", "ready\n".to_owned())
-            }
-            Some(_) => ("503 Service Unavailable", "no link to control\n".to_owned()),
+            Some(all) if all.iter().all(|core| is_ready(core)) => ("200 OK", "ready\n".to_owned()),
+            Some(_) => (
+                "503 Service Unavailable",
+                "control has not told all cores what they need\n".to_owned(),
+            ),
             None => (
                 "503 Service Unavailable",
                 "a core does not answer\n".to_owned(),
@@ -104,9 +105,9 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn link_is_up(core: &[Sample]) -> bool {
+fn is_ready(core: &[Sample]) -> bool {
     core.iter()
-        .any(|s| s.name == "ringwire_link_up" && s.value == 1)
+        .any(|s| s.name == "ringwire_ready" && s.value == 1)
 }
 
 /// The numbers of every core, or `None` when one does not answer.

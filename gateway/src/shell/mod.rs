@@ -43,6 +43,9 @@ pub trait Machine {
     /// Monotonic milliseconds at which a [`Event::Tick`] is needed; `None` when nothing is timed.
     fn deadline(&self) -> Option<u64>;
 
+    /// Everything needed to serve every request is here.
+    fn ready(&self) -> bool;
+
     /// After [`Event::Shutdown`]: nothing is left to make durable, to answer or to send.
     fn drained(&self) -> bool {
         true

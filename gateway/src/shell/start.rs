@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::committer::{self, Committer};
-use super::hub::{Hub, HubParts};
+use super::hub::{Hub, HubParts, Sockets};
 use super::rings::{Mail, Port, Rings};
 use super::segments::{HeaderOf, Job, SegmentPaths, SegmentStore};
 use super::{Machine, accept, control_link, metrics, pin, turn};
@@ -30,6 +30,9 @@ pub struct Options {
     pub metrics_listen: Option<SocketAddr>,
     /// Pin each core's thread to a CPU.
     pub pin: bool,
+    /// Most sockets of clients open at once, all cores together: beyond it nothing is accepted until some
+    /// close. What this leaves of the descriptors the process may open is for journal and link.
+    pub max_sockets: u32,
     /// Unix socket of control.
     pub link_socket: PathBuf,
     /// Folder of the journals, locked by the caller.
@@ -120,6 +123,7 @@ where
         threads: Vec::new(),
     };
     let clock = Clock::new();
+    let sockets = Arc::new(Sockets::new(options.max_sockets));
     let (ready, readies) = mpsc::channel();
     for (core, (machine, listener)) in machines.into_iter().zip(listeners).enumerate() {
         let quiet = Arc::new(AtomicBool::new(false));
@@ -131,6 +135,7 @@ where
             listener,
             rings: rings.clone(),
             quiet,
+            sockets: sockets.clone(),
             cpu: (!cpus.is_empty()).then(|| cpus[core % cpus.len()]),
             link_socket: options.link_socket.clone(),
             jobs: segment_thread(options, core as CoreId, rings.clone())?,
@@ -197,6 +202,7 @@ struct CoreParts<F> {
     listener: TcpListener,
     rings: Arc<Rings>,
     quiet: Arc<AtomicBool>,
+    sockets: Arc<Sockets>,
     cpu: Option<usize>,
     link_socket: PathBuf,
     jobs: mpsc::Sender<Job>,
@@ -216,6 +222,7 @@ where
         listener,
         rings,
         quiet,
+        sockets,
         cpu,
         link_socket,
         jobs,
@@ -257,6 +264,7 @@ where
             port,
             committer,
             quiet,
+            sockets,
         }));
         monoio::spawn(wake_ups(hub.clone(), wakes));
         monoio::spawn(committer::commits(hub.clone()));

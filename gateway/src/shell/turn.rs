@@ -138,6 +138,7 @@ fn run<M: Machine + 'static>(hub: &Rc<Hub<M>>) {
     hub.recycle(actions);
     hub.port.flush();
     hub.port.signal();
+    hub.note_readiness();
     if hub.stopping.get() {
         hub.quiet.store(hub.is_quiet(), Ordering::Release);
     }

@@ -10,11 +10,11 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-pub const SEGMENT: u64 = 1 << 20;
+pub(crate) const SEGMENT: u64 = 1 << 20;
 
 /// What a machine tells the test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     Accepted(CoreId, ConnId),
     HandedOver(CoreId, ConnId),
     Closed(CoreId, ConnId),
@@ -35,7 +35,7 @@ struct Client {
     close: bool,
 }
 
-pub struct Script {
+pub(crate) struct Script {
     me: CoreId,
     seen: mpsc::Sender<Seen>,
     clients: HashMap<ConnId, Client>,
@@ -43,10 +43,11 @@ pub struct Script {
     synced: VecDeque<ConnId>,
     reading: Option<ConnId>,
     resume: Option<(u64, ConnId)>,
+    linked: bool,
 }
 
 impl Script {
-    pub fn new(me: CoreId, seen: mpsc::Sender<Seen>) -> Self {
+    pub(crate) fn new(me: CoreId, seen: mpsc::Sender<Seen>) -> Self {
         Self {
             me,
             seen,
@@ -55,6 +56,7 @@ impl Script {
             synced: VecDeque::new(),
             reading: None,
             resume: None,
+            linked: false,
         }
     }
 
@@ -256,6 +258,7 @@ impl Machine for Script {
             }
             Event::Ring { from, item } => self.item(from, item, out),
             Event::LinkUp => {
+                self.linked = true;
                 self.tell(Seen::LinkUp(self.me));
                 let hello = Hello {
                     gateway: "script".into(),
@@ -269,7 +272,10 @@ impl Machine for Script {
                 };
                 out.link(1, ToControl::Hello(hello));
             }
-            Event::LinkDown => self.tell(Seen::LinkDown(self.me)),
+            Event::LinkDown => {
+                self.linked = false;
+                self.tell(Seen::LinkDown(self.me));
+            }
             Event::Link { correlation, .. } => self.tell(Seen::Answered(self.me, correlation)),
             Event::JournalSynced => {
                 let conn = self.synced.pop_front().expect("a write was asked for");
@@ -309,23 +315,28 @@ impl Machine for Script {
 
     fn finish_turn(&mut self, _now: Now, _out: &mut Out) {}
 
+    fn ready(&self) -> bool {
+        self.linked
+    }
+
     fn deadline(&self) -> Option<u64> {
         self.resume.map(|(at, _)| at)
     }
 }
 
 /// Running scripts and what they have seen.
-pub struct Gateway {
-    pub running: Running,
-    pub seen: mpsc::Receiver<Seen>,
+pub(crate) struct Gateway {
+    pub(crate) running: Running,
+    pub(crate) seen: mpsc::Receiver<Seen>,
 }
 
 /// Starts `cores` scripts on a free loopback port, with their journal and link socket in `folder`.
-pub fn gateway(cores: u16, folder: &Path) -> Gateway {
+pub(crate) fn gateway(cores: u16, folder: &Path) -> Gateway {
     let options = Options {
         listen: ([127, 0, 0, 1], 0).into(),
         metrics_listen: Some(([127, 0, 0, 1], 0).into()),
         pin: false,
+        max_sockets: 1_000,
         link_socket: folder.join("link.sock"),
         journal_dir: folder.to_owned(),
         segment_bytes: SEGMENT,
@@ -342,7 +353,7 @@ pub fn gateway(cores: u16, folder: &Path) -> Gateway {
 
 impl Gateway {
     /// Waits for something seen that fits; everything before it is dropped.
-    pub fn wait<T>(&self, mut fits: impl FnMut(&Seen) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, mut fits: impl FnMut(&Seen) -> Option<T>) -> T {
         loop {
             let seen = self
                 .seen
