@@ -346,7 +346,6 @@ fn clients_cannot_take_the_descriptors_of_the_journal() {
     let crowd: Vec<_> = (0..400)
         .map(|_| TcpStream::connect(gateway.address).unwrap())
         .collect();
-    // Segments of 2 MiB: some of these need a new one, which needs descriptors.
     for n in 0..100 {
         alice.sent_ok("bob", &n.to_string());
     }

@@ -165,9 +165,8 @@ impl Owner {
             }
             RingItem::PublishDone { correlation, answer } => self.published(correlation, *answer, out),
             RingItem::TokenKick(record) => {
-                if !self.journal.push_kick(Record::TokenKick(*record)) {
-                    self.stats.kicks_dropped += 1;
-                }
+                let taken = self.journal.push_kick(Record::TokenKick(*record));
+                self.stats.kicks_dropped += u64::from(!taken);
             }
             _ => {}
         }
@@ -223,7 +222,8 @@ impl Owner {
                 self.fail(now, &arrived.failed, &ApiError::internal("control could not read facts"), out);
             }
             Question::Conversations(ids) => {
-                let states = if let ToGateway::Conversations { states } = body { states } else { Err(NO_ANSWER.into()) };
+                let states =
+                    if let ToGateway::Conversations { states } = body { states } else { Err(NO_ANSWER.into()) };
                 let stored = self.journal.writer().stored_ordinal();
                 let (ready, failed) = self.conversations.arrived(ids, states, stored);
                 self.wake(now, &ready, out);
@@ -290,6 +290,7 @@ impl Owner {
             self.questions.insert(correlation, Question::Conversations(ids.clone()));
             out.link(correlation, ToControl::OpenConversations { ids });
         }
+        self.conversations.trim_due(self.journal.writer().stored_ordinal(), now.unix_ms);
         self.journal.flush(now, out);
     }
 

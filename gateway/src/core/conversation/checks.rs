@@ -166,10 +166,7 @@ fn group(msg: &MsgData, rules: Rules<'_>, facts: &mut Facts) -> Result<bool, Sto
     if group.status == GROUP_DISMISSED && msg.content_type != GROUP_DISMISSED_NOTICE {
         return Err(ApiError::new(ErrorCode::DismissedAlready, "").into());
     }
-    if group.group_type == GROUP_OPEN
-        || rules.admins.contains(&msg.send_id)
-        || notification_type(msg.content_type)
-    {
+    if group.group_type == GROUP_OPEN || rules.admins.contains(&msg.send_id) || notification_type(msg.content_type) {
         return Ok(false);
     }
     let member = facts.member(&msg.group_id, &msg.send_id).ok_or(Stop::Unknown)?;

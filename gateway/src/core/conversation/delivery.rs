@@ -113,7 +113,10 @@ fn payload(parts: &[Part]) -> Bytes {
     const FIRST: u8 = 1 << 3 | 2;
     const SECOND: u8 = 2 << 3 | 2;
     let mut out = Vec::with_capacity(
-        parts.iter().map(|p| 32 + p.conversation_id.len() + p.messages.iter().map(|m| 6 + m.len()).sum::<usize>()).sum(),
+        parts
+            .iter()
+            .map(|p| 32 + p.conversation_id.len() + p.messages.iter().map(|m| 6 + m.len()).sum::<usize>())
+            .sum(),
     );
     for part in parts {
         // sdkws.PullMsgs { Msgs = 1 } as the value of a map entry { key = 1, value = 2 }.
@@ -153,7 +156,8 @@ mod tests {
     fn the_payload_reads_as_push_messages() {
         let bytes = payload(&[part("si_a_b", &[1, 2]), part("n_a_b", &[7])]);
         let push = PushMessages::decode(bytes).expect("decodes");
-        let seqs = |pulled: &ringwire_protocol::pb::sdkws::PullMsgs| pulled.msgs.iter().map(|m| m.seq).collect::<Vec<_>>();
+        let seqs =
+            |pulled: &ringwire_protocol::pb::sdkws::PullMsgs| pulled.msgs.iter().map(|m| m.seq).collect::<Vec<_>>();
         assert_eq!(seqs(&push.msgs["si_a_b"]), [1, 2]);
         assert_eq!(seqs(&push.notification_msgs["n_a_b"]), [7]);
     }

@@ -243,9 +243,7 @@ impl Owner {
         self.stats.duplicates += 1;
         let accepted = Accepted { reply, seq: message.seq, duplicate: true };
         if ordinal > self.journal.writer().committed() {
-            // The queue of releases ascends: waiting for the newest record keeps it so.
-            let newest = self.journal.writer().last();
-            self.releases.push_back((newest, Release::Answer(job.origin, accepted)));
+            self.release_after(ordinal, Release::Answer(job.origin, accepted));
         } else {
             self.answer(job.origin, Ok(accepted), out);
         }
@@ -266,7 +264,7 @@ impl Owner {
             msg.server_msg_id.clone_from(&first.server_msg_id);
             msg.send_time = first.send_time;
         } else {
-            msg.server_msg_id = self.server_ids.next();
+            msg.server_msg_id = self.server_ids.fresh();
             if !job.may_set_time || msg.send_time == 0 {
                 let of = |t: &Target| self.conversations.get(&t.conversation_id).map(|c| c.send_time(now.unix_ms));
                 msg.send_time = targets.iter().filter_map(of).max().unwrap_or(now.unix_ms);
@@ -281,7 +279,13 @@ impl Owner {
             send_time: msg.send_time,
         };
         let receivers = receivers(&msg, std::mem::take(&mut job.also));
-        let related = [streams::chat_id(&msg)?, streams::notification_id(&msg)];
+        // What is not stored must not overtake what came before it in its lane and waits for the disk.
+        let mut wait_for = 0;
+        if !targets.iter().any(|t| t.stored) {
+            for id in [streams::chat_id(&msg)?, streams::notification_id(&msg)] {
+                wait_for = wait_for.max(self.conversations.get(&id).map_or(0, |c| c.last_ordinal()));
+            }
+        }
 
         let mut parts = Vec::with_capacity(targets.len());
         let mut records = Vec::with_capacity(targets.len());
@@ -292,9 +296,9 @@ impl Owner {
             }
             let conversation = if target.stored { self.conversations.get(&target.conversation_id) } else { None };
             msg.seq = conversation.map_or(0, |c| c.max_seq + 1);
-            seq = msg.seq;
             let message = Bytes::from(msg.encode_to_vec());
             if target.stored {
+                seq = msg.seq;
                 let record = Record::Message(MessageRecord {
                     conversation_id: target.conversation_id.clone(),
                     msg: message.clone(),
@@ -321,7 +325,6 @@ impl Owner {
         }
         // From here on nothing fails: seqs are given.
         let stored = self.journal.writer().stored_ordinal();
-        let mut wait_for = None;
         for (_, record, known) in records {
             let Record::Message(message) = &record else { continue };
             let id = message.conversation_id.clone();
@@ -329,30 +332,27 @@ impl Owner {
             if let Some(conversation) = self.conversations.get(&id) {
                 conversation.append(known, ordinal);
             }
-            self.conversations.trim(&id, stored, now.unix_ms);
-            wait_for = Some(ordinal);
-        }
-        let committed = self.journal.writer().committed();
-        if wait_for.is_none()
-            && related.iter().any(|id| self.conversations.get(id).is_some_and(|c| c.last_ordinal() > committed))
-        {
-            // Not stored itself, but what came before it in its lane still waits for the disk.
-            wait_for = Some(self.journal.writer().last());
+            self.conversations.trim_later(&id, stored, now.unix_ms);
+            wait_for = ordinal;
         }
         self.stats.accepted += 1;
         let accepted = Accepted { reply, seq, duplicate: false };
         let delivery = Delivery { receivers, operation_id: job.operation_id.clone(), parts };
-        match wait_for {
-            Some(ordinal) => {
-                self.releases.push_back((ordinal, Release::Answer(job.origin, accepted)));
-                self.releases.push_back((ordinal, Release::Deliver(delivery)));
-            }
-            None => {
-                self.answer(job.origin, Ok(accepted), out);
-                delivery.send(self.config.cores, out);
-            }
+        if wait_for > self.journal.writer().committed() {
+            self.release_after(wait_for, Release::Answer(job.origin, accepted));
+            self.release_after(wait_for, Release::Deliver(delivery));
+        } else {
+            self.answer(job.origin, Ok(accepted), out);
+            delivery.send(self.config.cores, out);
         }
         Ok(())
+    }
+
+    /// Keeps something until a record is durable, behind all that waits for the same record.
+    fn release_after(&mut self, ordinal: Ordinal, release: Release) {
+        // Nearly always at the end: only what is not a new record itself waits for an older one.
+        let at = self.releases.partition_point(|(other, _)| *other <= ordinal);
+        self.releases.insert(at, (ordinal, release));
     }
 
     /// Everything up to this record is durable: lets go what waited for it, in order.

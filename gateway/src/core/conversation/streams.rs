@@ -1,9 +1,7 @@
 //! Which streams a message goes to, and in which shape (spec: message.md 6.5, sync.md 8).
 
 use super::checks::{option, unknown_session_type};
-use ringwire_protocol::conversation_id::{
-    self as ids, SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE,
-};
+use ringwire_protocol::conversation_id::{self as ids, SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE};
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::sdkws::MsgData;
 use xxhash_rust::xxh3::xxh3_128;
@@ -92,7 +90,7 @@ impl ServerIds {
     }
 
     /// A fresh id: 32 hex digits.
-    pub fn next(&mut self) -> String {
+    pub fn fresh(&mut self) -> String {
         self.given += 1;
         let mut bytes = [0; 26];
         bytes[..16].copy_from_slice(&self.seed);

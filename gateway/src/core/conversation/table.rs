@@ -27,6 +27,9 @@ const FOREIGN: Ordinal = Ordinal::MAX;
 /// Ordinal of everything recovered from the own journal.
 const RECOVERED: Ordinal = 1;
 
+/// Conversations trimmed in one turn at most.
+const TRIM_STEPS: usize = 64;
+
 /// Most ids of one question to control.
 const MAX_IDS: usize = 1_000;
 
@@ -53,6 +56,8 @@ pub struct Conversation {
     last_ordinal: Ordinal,
     /// Some records stand in a journal of another core.
     foreign: bool,
+    /// It stands in the queue of those to be trimmed.
+    queued: bool,
 }
 
 fn hash(send_id: &str, client_msg_id: &str) -> u64 {
@@ -90,6 +95,7 @@ impl Conversation {
             covered_from,
             last_ordinal: if ordinal == FOREIGN { 0 } else { ordinal },
             foreign: ordinal == FOREIGN,
+            queued: false,
         };
         for message in known {
             conversation.remember(message, ordinal);
@@ -179,6 +185,8 @@ pub struct Conversations {
     opening: HashMap<String, Vec<Waiter>>,
     wanted: Vec<String>,
     tail: usize,
+    /// Conversations that know more than the tail, and when to look at them.
+    due: VecDeque<(i64, String)>,
 }
 
 impl Conversations {
@@ -190,7 +198,7 @@ impl Conversations {
             let conversation = Conversation::new(head.max_seq, head.last_send_time, head.recent, ordinal);
             held.insert(id, conversation, |_| false);
         }
-        Self { held, opening: HashMap::new(), wanted: Vec::new(), tail }
+        Self { held, opening: HashMap::new(), wanted: Vec::new(), tail, due: VecDeque::new() }
     }
 
     /// Conversations held.
@@ -261,11 +269,29 @@ impl Conversations {
         self.opening.drain().flat_map(|(_, waiters)| waiters).collect()
     }
 
-    /// Forgets what need not be known of a conversation any more.
-    pub fn trim(&mut self, id: &str, stored: Ordinal, now: i64) {
-        let tail = self.tail;
-        if let Some(conversation) = self.held.get(id) {
-            conversation.trim(tail, stored, now);
+    /// A message was added: sees to it that the oldest are forgotten in time.
+    pub fn trim_later(&mut self, id: &str, stored: Ordinal, now: i64) {
+        let Some(conversation) = self.held.get(id) else { return };
+        if conversation.known.len() > KEEP_MESSAGES {
+            conversation.trim(self.tail, stored, now);
+        }
+        if conversation.known.len() > self.tail && !conversation.queued {
+            conversation.queued = true;
+            self.due.push_back((now + KEEP_MS, id.to_string()));
+        }
+    }
+
+    /// Forgets what need not be known any more of a few conversations whose time has come.
+    pub fn trim_due(&mut self, stored: Ordinal, now: i64) {
+        for _ in 0..TRIM_STEPS {
+            let Some((_, id)) = self.due.pop_front_if(|(at, _)| *at <= now) else { return };
+            let Some(conversation) = self.held.peek(&id) else { continue };
+            conversation.trim(self.tail, stored, now);
+            conversation.queued = conversation.known.len() > self.tail;
+            if conversation.queued {
+                // Not stored yet, or too young: another look later.
+                self.due.push_back((now + KEEP_MS / 10, id));
+            }
         }
     }
 
@@ -279,5 +305,93 @@ impl Conversations {
         while conversation.known.front().is_some_and(|k| k.ordinal <= stored) {
             conversation.forget_oldest();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAIL: usize = 3;
+
+    fn known(seq: i64, send_time: i64) -> KnownMessage {
+        KnownMessage {
+            send_id: "a".into(),
+            client_msg_id: format!("m{seq}"),
+            server_msg_id: String::new(),
+            send_time,
+            seq,
+        }
+    }
+
+    /// One conversation with ten messages, a second apart from time 0, ordinals 1 to 10.
+    fn ten() -> Conversations {
+        let mut table = Conversations::new(10, TAIL, vec![]);
+        let waiter = Waiter { lane: String::new(), job: 1 };
+        table.want("c", &waiter);
+        assert_eq!(table.question(), Some(vec!["c".to_string()]));
+        let empty = ConversationState { max_seq: 0, max_send_time: 0, recent: vec![] };
+        assert_eq!(table.arrived(vec!["c".into()], Ok(vec![empty]), 0), (vec![waiter], vec![]));
+        for seq in 1..=10 {
+            let now = (seq - 1) * 1_000;
+            table.get("c").expect("held").append(known(seq, now), seq as Ordinal);
+            table.trim_later("c", 0, now);
+        }
+        table
+    }
+
+    fn held(table: &mut Conversations) -> usize {
+        table.get("c").expect("held").known.len()
+    }
+
+    #[test]
+    fn what_is_young_or_not_stored_stays_known() {
+        let mut table = ten();
+        table.trim_due(10, 29_999);
+        assert_eq!(held(&mut table), 10, "young");
+        table.trim_due(4, 100_000);
+        assert_eq!(held(&mut table), 6, "not stored");
+        table.trim_due(10, 200_000);
+        assert_eq!(held(&mut table), TAIL);
+        table.trim_due(10, 300_000);
+        assert_eq!(held(&mut table), TAIL);
+        assert!(table.due.is_empty());
+    }
+
+    #[test]
+    fn a_trimmed_table_is_sure_only_of_what_it_covers() {
+        let mut table = ten();
+        let look = |table: &mut Conversations, id: &str, create_time| {
+            table.get("c").expect("held").look_up("a", id, create_time, 200_000)
+        };
+        assert_eq!(look(&mut table, "new", 1), Sighting::New, "it covers everything");
+        table.trim_due(10, 200_000);
+        assert_eq!(look(&mut table, "m9", 1), Sighting::Known(known(9, 8_000), 9));
+        assert_eq!(look(&mut table, "m1", 0), Sighting::Unsure);
+        assert_eq!(look(&mut table, "new", 7_000), Sighting::Unsure);
+        assert_eq!(look(&mut table, "new", 10_000), Sighting::New);
+        assert_eq!(look(&mut table, "new", 200_000), Sighting::New);
+        assert_eq!(look(&mut table, "new", 250_000), Sighting::Unsure, "from the future");
+        assert_eq!(table.get("c").expect("held").look_up("b", "m9", 200_000, 200_000), Sighting::New);
+    }
+
+    #[test]
+    fn however_busy_only_so_many_stored_messages_are_known() {
+        let mut table = ten();
+        for seq in 11..=(KEEP_MESSAGES as i64 + 500) {
+            table.get("c").expect("held").append(known(seq, 10_000), seq as Ordinal);
+            table.trim_later("c", Ordinal::MAX - 1, 10_000);
+        }
+        assert_eq!(held(&mut table), KEEP_MESSAGES);
+        assert_eq!(table.due.len(), 1);
+    }
+
+    #[test]
+    fn times_ascend_unless_somebody_set_one_far_ahead() {
+        let mut conversation = Conversation::new(0, 0, vec![], 0);
+        conversation.append(known(1, 5_000), 1);
+        assert_eq!((conversation.send_time(4_000), conversation.send_time(6_000)), (5_000, 6_000));
+        conversation.append(known(2, 10_000_000), 2);
+        assert_eq!(conversation.send_time(6_000), 6_000);
     }
 }

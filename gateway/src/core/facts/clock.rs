@@ -48,6 +48,15 @@ impl<K: Eq + Hash + Clone, V> Clock<K, V> {
         Some(&mut slot.value)
     }
 
+    /// The value; not a use.
+    pub fn peek<Q>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.slots.get_mut(key).map(|slot| &mut slot.value)
+    }
+
     /// Whether it is held; not a use.
     pub fn contains<Q>(&self, key: &Q) -> bool
     where

@@ -1,4 +1,9 @@
 //! The journal of an owner core: layout, recovery, group commit and streaming to control.
+//!
+//! At the start, every journal that has files is read back by a [`Recovery`] (whole segments,
+//! ascending), journals of cores that no longer exist too; [`seeds`] then says what each core starts
+//! from. Nothing is cut off on disk: the next record simply goes where the readable ones end, and its
+//! epoch, higher than all before, outdates whatever an unfinished write left behind that place.
 
 pub mod layout;
 pub mod recovery;

@@ -191,8 +191,7 @@ impl Recovery {
             // The last segment is sealed, and a seal is written only once the next segment exists.
             return Err(RecoveryError::Missing { journal: self.journal, segment: self.last_segment + 1 });
         }
-        let span =
-            JournalSpan { journal: self.journal, first, end: self.position, last_segment: self.last_segment };
+        let span = JournalSpan { journal: self.journal, first, end: self.position, last_segment: self.last_segment };
         Ok(Some(Recovered {
             span,
             max_epoch: self.max_epoch,

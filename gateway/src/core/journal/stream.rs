@@ -227,12 +227,16 @@ impl Streams {
             return Ok(());
         }
         self.reading = None;
+        self.release(out);
         if let Some(stream) = self.streams.get_mut(index)
             && self.connected
             && stream.next == position
         {
-            let (length, sealed) = whole_records(bytes, position)
-                .map_err(|error| StreamError::Unreadable { journal: stream.journal, position, error })?;
+            let (length, sealed) = whole_records(bytes, position).map_err(|error| StreamError::Unreadable {
+                journal: stream.journal,
+                position,
+                error,
+            })?;
             let to = if sealed {
                 layout::first_position(layout::place(position, self.segment_bytes).0 + 1, self.segment_bytes)
             } else {
@@ -286,12 +290,13 @@ impl Streams {
         Ok(())
     }
 
-    /// Gives back segments that are stored in full; never the one that holds the end.
+    /// Gives back segments that are stored in full; never the one that holds the end, nor one that is
+    /// being read.
     fn release(&mut self, out: &mut Out) {
-        for stream in &mut self.streams {
-            let (current, _) = layout::place(stream.end, self.segment_bytes);
-            let (reached, _) = layout::place(stream.stored, self.segment_bytes);
-            while stream.first_segment < reached.min(current) {
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let read = self.reading.filter(|(of, _)| *of == index).map_or(u64::MAX, |(_, position)| position);
+            let kept = stream.end.min(stream.stored).min(read);
+            while stream.first_segment < layout::place(kept, self.segment_bytes).0 {
                 out.act(Action::SegmentRelease { journal: stream.journal, segment: stream.first_segment });
                 stream.first_segment += 1;
             }

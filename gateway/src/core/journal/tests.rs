@@ -2,7 +2,7 @@
 
 use super::recovery::{Recovered, Recovery, RecoveryError, seeds};
 use super::writer::{Refusal, Writer};
-use super::{JournalSpan, Journal, layout};
+use super::{Journal, JournalSpan, layout};
 use crate::core::board::Board;
 use crate::core::event::{Action, Now};
 use crate::core::out::Out;
@@ -19,11 +19,15 @@ const SEGMENT: u64 = 4096;
 const NOW: Now = Now { mono_ms: 0, unix_ms: 0 };
 
 fn message(seq: i64, size: usize) -> Record {
+    message_of_run(0, seq, size)
+}
+
+fn message_of_run(run: u32, seq: i64, size: usize) -> Record {
     let msg = MsgData {
         send_id: "a".into(),
         recv_id: "b".into(),
         session_type: 1,
-        client_msg_id: format!("c{seq}"),
+        client_msg_id: format!("{run}-{seq:04}"),
         seq,
         content: vec![7; size].into(),
         ..MsgData::default()
@@ -472,20 +476,28 @@ proptest! {
         let mut span = None;
         let mut seq = 0i64;
         let mut first_left = 1i64;
+        let mut said = BTreeMap::new();
         for run in 0..runs {
-            disk.epoch = run as u32 + 1;
+            let epoch = run as u32 + 1;
+            disk.epoch = epoch;
             let mut writer = Writer::new(disk.epoch, SEGMENT, 1 << 20, span);
             let mut under_way = 0;
-            for _ in 0..random.below(12) {
+            // Few sizes, so that records of one run often stand where those of another did.
+            let mut gather = |writer: &mut Writer, random: &mut Random| {
                 for _ in 0..=random.below(5) {
                     seq += 1;
-                    writer.push(message(seq, random.below(900) as usize));
+                    said.insert(seq, format!("{epoch}-{seq:04}"));
+                    writer.push(message_of_run(epoch, seq, [40, 40, 40, 600][random.below(4) as usize]));
                 }
+            };
+            for _ in 0..random.below(12) {
+                gather(&mut writer, &mut random);
                 if let Some((segment, offset, bytes)) = until_write(&mut writer, &mut disk) {
                     disk.write(segment, offset, &bytes);
                     writer.synced();
                 }
             }
+            gather(&mut writer, &mut random);
             let committed = seq - (writer.last() - writer.committed()) as i64;
             if let Some((segment, offset, bytes)) = until_write(&mut writer, &mut disk) {
                 disk.write_torn(segment, offset, &bytes, &mut random);
@@ -502,6 +514,19 @@ proptest! {
             let last = found.last().copied().unwrap_or(first_left - 1);
             prop_assert_eq!(&found, &(first_left..=last).collect::<Vec<_>>());
             prop_assert!((committed..=committed + under_way).contains(&last), "{last} of {committed}+{under_way}");
+            // Behind what was committed a write of an earlier run may be found whole after all, when this
+            // run's first write failed too, but never behind something that this run wrote.
+            let mut newest = "";
+            for message in recovered.conversations.values().flat_map(|head| &head.recent) {
+                let (run, _) = message.client_msg_id.split_once('-').expect("as made");
+                prop_assert!(run >= newest, "run {run} after run {newest}");
+                newest = run;
+                if message.seq <= committed {
+                    prop_assert_eq!(Some(&message.client_msg_id), said.get(&message.seq));
+                } else {
+                    said.insert(message.seq, message.client_msg_id.clone());
+                }
+            }
             seq = last;
             span = Some(recovered.span);
             // Give back what stands before the segment of the end, as if control had stored it.
