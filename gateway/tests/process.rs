@@ -405,14 +405,20 @@ fn what_stops_a_start_has_its_code_and_says_why() {
     configure(folder.path(), "no_such_option = 1\n");
     assert_eq!(refused(folder.path()).0, Some(2));
 
+    // Taken by one that does not share its port, then by a gateway with another folder.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let text = std::fs::read_to_string(folder.path().join("ringwire.toml")).unwrap();
-    let text = text.replace("no_such_option = 1\n", "").replace(
-        "\nlisten = \"127.0.0.1:0\"",
-        &format!("\nlisten = \"{}\"", taken.local_addr().unwrap()),
-    );
-    std::fs::write(folder.path().join("ringwire.toml"), text).unwrap();
-    let (code, said) = refused(folder.path());
-    assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("cannot listen"), "{said}");
+    let other = tempfile::tempdir().unwrap();
+    configure(other.path(), "");
+    let _plane = plane(other.path());
+    let running = Gateway::start(other.path());
+    for address in [taken.local_addr().unwrap(), running.address] {
+        configure(folder.path(), "");
+        let file = folder.path().join("ringwire.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let listen = format!("\nlisten = \"{address}\"");
+        std::fs::write(file, text.replace("\nlisten = \"127.0.0.1:0\"", &listen)).unwrap();
+        let (code, said) = refused(folder.path());
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains("cannot listen"), "{said}");
+    }
 }

@@ -21,6 +21,17 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// One listener a core, all on the same address; the kernel spreads connections over them. Port 0 is
 /// chosen once.
 pub(crate) fn listeners(address: SocketAddr, cores: u16) -> io::Result<Vec<TcpListener>> {
+    if address.port() != 0 {
+        // Sockets that share a port would also share it with another gateway, which would then get some
+        // of the connections: one that does not share finds out.
+        let alone = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        alone.set_reuse_address(true)?;
+        alone.bind(&address.into())?;
+    }
     let first = listener(address)?;
     let address = first.local_addr()?;
     let mut all = vec![first];

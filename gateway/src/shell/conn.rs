@@ -34,6 +34,9 @@ const JOIN_BELOW: usize = 16 << 10;
 /// Most bytes put together into one send.
 const JOIN_MAX: usize = 64 << 10;
 
+/// A queue that had room for more frames than this is not kept.
+const KEEP_QUEUE: usize = 16;
+
 /// What the core can do to a connection.
 pub(crate) struct Conn {
     id: ConnId,
@@ -285,6 +288,10 @@ async fn write<M: Machine>(hub: &Hub<M>, conn: &Conn) -> Ended {
 async fn send_all<M: Machine>(hub: &Hub<M>, conn: &Conn) -> Result<(), Ended> {
     loop {
         let Some(first) = conn.outgoing.borrow_mut().pop_front() else {
+            let mut outgoing = conn.outgoing.borrow_mut();
+            if outgoing.capacity() > KEEP_QUEUE {
+                *outgoing = VecDeque::new();
+            }
             return Ok(());
         };
         let mut rest = join(first, &mut conn.outgoing.borrow_mut());
