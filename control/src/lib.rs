@@ -2,5 +2,7 @@
 //!
 //! Dependencies point one way: `api` -> `domain` -> `store`; `link` serves the gateways.
 
+pub mod domain;
+pub mod link;
 pub mod ports;
 pub mod store;
