@@ -3,3 +3,4 @@
 //! Dependencies point one way: `api` -> `domain` -> `store`; `link` serves the gateways.
 
 pub mod ports;
+pub mod store;
