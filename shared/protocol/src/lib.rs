@@ -2,8 +2,16 @@
 //!
 //! Nothing here does I/O, reads a clock or knows any other Ringwire crate.
 
+pub mod content_type;
 pub mod conversation_id;
+pub mod envelope;
+mod envelope_json;
 pub mod error;
+pub mod gob;
+mod json_text;
+pub mod options;
+pub mod platform;
+pub mod req;
 pub mod slot;
 
 /// Protobuf messages, one module a package, generated from `proto/openim`.
