@@ -1,0 +1,15 @@
+//! The HTTP API (spec: api.md): one file a route group; parse, authorize, call the domain, answer.
+//!
+//! [`table`] lists every route; [`frame`] is what all of them share.
+
+pub mod caller;
+pub mod codec;
+mod compress;
+pub mod envelope;
+pub mod frame;
+pub mod limit;
+pub mod listen;
+pub mod metrics;
+pub mod ops;
+pub mod route;
+pub mod table;
