@@ -41,11 +41,22 @@ impl App {
         gateways: Arc<dyn Gateways>,
     ) -> Self {
         let secret_failures = Limiter::new(SECRET_PAUSE, SECRET_TRIES);
-        Self { config, secret, stores, tokens, gateways, secret_failures }
+        Self {
+            config,
+            secret,
+            stores,
+            tokens,
+            gateways,
+            secret_failures,
+        }
     }
 
     /// Whether the user is a configured admin (spec: api.md 7).
     pub fn is_admin(&self, user_id: &str) -> bool {
-        self.config.shared.admin_user_ids.iter().any(|admin| admin == user_id)
+        self.config
+            .shared
+            .admin_user_ids
+            .iter()
+            .any(|admin| admin == user_id)
     }
 }

@@ -1,16 +1,16 @@
 //! `/auth/*` (spec: auth.md 6).
 
-use crate::domain::caller::Caller;
 use super::check;
 use super::codec::Empty;
 use crate::app::App;
+use crate::domain::caller::Caller;
 use crate::store::User;
 use crate::tokens::policy::ADMIN_PLATFORM;
 use hmac::{Hmac, Mac};
 use ringwire_protocol::error::{ApiError, ErrorCode};
 use ringwire_protocol::pb::auth::{
-    ForceLogoutReq, GetAdminTokenReq, GetAdminTokenResp, GetUserTokenReq, GetUserTokenResp, ParseTokenReq,
-    ParseTokenResp,
+    ForceLogoutReq, GetAdminTokenReq, GetAdminTokenResp, GetUserTokenReq, GetUserTokenResp,
+    ParseTokenReq, ParseTokenResp,
 };
 use sha2::Sha256;
 use std::time::Instant;
@@ -27,18 +27,27 @@ pub(super) async fn get_admin_token(
     check::present("userID", &request.user_id)?;
     let now = Instant::now();
     if !app.secret_failures.has(&caller.address, now) {
-        return Err(ApiError::new(ErrorCode::TooManyRequests, "too many wrong secrets"));
+        return Err(ApiError::new(
+            ErrorCode::TooManyRequests,
+            "too many wrong secrets",
+        ));
     }
     if !same(app.secret.as_bytes(), request.secret.as_bytes()) {
         app.secret_failures.take(caller.address, now);
         return Err(ApiError::no_permission("secret invalid"));
     }
     if !app.is_admin(&request.user_id) {
-        return Err(ApiError::args(format!("userID {} is not an admin", request.user_id)));
+        return Err(ApiError::args(format!(
+            "userID {} is not an admin",
+            request.user_id
+        )));
     }
     find(app, &request.user_id, "user not found").await?;
     let issued = app.tokens.issue(&request.user_id, ADMIN_PLATFORM).await?;
-    Ok(GetAdminTokenResp { token: issued.token, expire_time_seconds: issued.lifetime_s })
+    Ok(GetAdminTokenResp {
+        token: issued.token,
+        expire_time_seconds: issued.lifetime_s,
+    })
 }
 
 /// A token for a user on a platform. The reply's `expireTimeSeconds` is a duration.
@@ -49,7 +58,9 @@ pub(super) async fn get_user_token(
 ) -> Result<GetUserTokenResp, ApiError> {
     caller.require_admin()?;
     if request.platform_id == ADMIN_PLATFORM {
-        return Err(ApiError::no_permission("platformID invalid. platformID must not be adminPlatformID"));
+        return Err(ApiError::no_permission(
+            "platformID invalid. platformID must not be adminPlatformID",
+        ));
     }
     if !(1..=11).contains(&request.platform_id) {
         return Err(ApiError::args("platformID is invalid"));
@@ -61,12 +72,22 @@ pub(super) async fn get_user_token(
     if user.level >= NOTIFICATION_LEVEL {
         return Err(ApiError::args("app account can`t get token"));
     }
-    let issued = app.tokens.issue(&request.user_id, request.platform_id).await?;
-    Ok(GetUserTokenResp { token: issued.token, expire_time_seconds: issued.lifetime_s })
+    let issued = app
+        .tokens
+        .issue(&request.user_id, request.platform_id)
+        .await?;
+    Ok(GetUserTokenResp {
+        token: issued.token,
+        expire_time_seconds: issued.lifetime_s,
+    })
 }
 
 /// Whose a token is. The reply's `expireTimeSeconds` is a point in time.
-pub(super) async fn parse_token(app: &App, _: Caller, request: ParseTokenReq) -> Result<ParseTokenResp, ApiError> {
+pub(super) async fn parse_token(
+    app: &App,
+    _: Caller,
+    request: ParseTokenReq,
+) -> Result<ParseTokenResp, ApiError> {
     check::present("token", &request.token)?;
     let holder = app.tokens.check(&request.token)?;
     Ok(ParseTokenResp {
@@ -77,7 +98,11 @@ pub(super) async fn parse_token(app: &App, _: Caller, request: ParseTokenReq) ->
 }
 
 /// Puts a user's tokens on a platform (0 = on all) out of force, then closes the sessions there.
-pub(super) async fn force_logout(app: &App, caller: Caller, request: ForceLogoutReq) -> Result<Empty, ApiError> {
+pub(super) async fn force_logout(
+    app: &App,
+    caller: Caller,
+    request: ForceLogoutReq,
+) -> Result<Empty, ApiError> {
     check::present("userID", &request.user_id)?;
     let (platform, platforms) = match request.platform_id {
         0 => (None, Vec::new()),
@@ -93,13 +118,17 @@ pub(super) async fn force_logout(app: &App, caller: Caller, request: ForceLogout
 
 async fn find(app: &App, user_id: &str, otherwise: &'static str) -> Result<User, ApiError> {
     let found = app.stores.users.get(&[user_id.to_owned()]).await?;
-    found.into_iter().next().ok_or_else(|| ApiError::not_found(otherwise))
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| ApiError::not_found(otherwise))
 }
 
 /// Compares without telling by its duration where the two differ, or whether in length.
 fn same(secret: &[u8], given: &[u8]) -> bool {
     // Both under one key, so that what is compared has one length.
-    let mac = |text: &[u8]| Hmac::<Sha256>::new_from_slice(secret).map(|mac| mac.chain_update(text));
+    let mac =
+        |text: &[u8]| Hmac::<Sha256>::new_from_slice(secret).map(|mac| mac.chain_update(text));
     match (mac(secret), mac(given)) {
         (Ok(ours), Ok(theirs)) => ours.verify_slice(&theirs.finalize().into_bytes()).is_ok(),
         _ => false,
@@ -113,7 +142,12 @@ mod tests {
     #[test]
     fn only_the_secret_itself_is_the_same() {
         assert!(same(b"0123456789abcdef", b"0123456789abcdef"));
-        for wrong in [&b""[..], b"0123456789abcdeg", b"0123456789abcde", b"0123456789abcdef0"] {
+        for wrong in [
+            &b""[..],
+            b"0123456789abcdeg",
+            b"0123456789abcde",
+            b"0123456789abcdef0",
+        ] {
             assert!(!same(b"0123456789abcdef", wrong));
         }
     }

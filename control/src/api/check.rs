@@ -24,7 +24,11 @@ pub const MAX_LIST: usize = 1_000;
 /// # Errors
 /// 1001 `<name> is empty`.
 pub fn present(name: &str, value: &str) -> Result<(), ApiError> {
-    if value.is_empty() { Err(ApiError::args(format!("{name} is empty"))) } else { Ok(()) }
+    if value.is_empty() {
+        Err(ApiError::args(format!("{name} is empty")))
+    } else {
+        Ok(())
+    }
 }
 
 /// A list that must be there and within [`MAX_LIST`].
@@ -44,7 +48,9 @@ pub fn list<T>(name: &str, values: &[T]) -> Result<(), ApiError> {
 /// 1001 beyond [`MAX_LIST`].
 pub fn short_list<T>(name: &str, values: &[T]) -> Result<(), ApiError> {
     if values.len() > MAX_LIST {
-        return Err(ApiError::args(format!("{name} has more than {MAX_LIST} entries")));
+        return Err(ApiError::args(format!(
+            "{name} has more than {MAX_LIST} entries"
+        )));
     }
     Ok(())
 }
@@ -77,7 +83,11 @@ pub fn length(name: &str, value: &str, max: usize) -> Result<(), ApiError> {
 /// # Errors
 /// 1001.
 pub fn global_recv_opt(value: i32) -> Result<(), ApiError> {
-    if (0..=2).contains(&value) { Ok(()) } else { Err(ApiError::args("GlobalRecvMsgOpt is invalid")) }
+    if (0..=2).contains(&value) {
+        Ok(())
+    } else {
+        Err(ApiError::args("GlobalRecvMsgOpt is invalid"))
+    }
 }
 
 /// The page of a pagination. Pages are never shortened: clients stop at the first short one.
@@ -85,14 +95,19 @@ pub fn global_recv_opt(value: i32) -> Result<(), ApiError> {
 /// # Errors
 /// 1001 without a pagination, for a page number below 1, or for a page beyond [`MAX_LIST`].
 pub fn page(pagination: Option<&RequestPagination>) -> Result<Page, ApiError> {
-    let Some(pagination) = pagination else { return Err(ApiError::args("pagination is empty")) };
+    let Some(pagination) = pagination else {
+        return Err(ApiError::args("pagination is empty"));
+    };
     if pagination.page_number < 1 {
         return Err(ApiError::args("pageNumber is invalid"));
     }
     if pagination.show_number > MAX_LIST as i32 {
         return Err(ApiError::args(format!("showNumber is above {MAX_LIST}")));
     }
-    Ok(Page::numbered(pagination.page_number, pagination.show_number))
+    Ok(Page::numbered(
+        pagination.page_number,
+        pagination.show_number,
+    ))
 }
 
 #[cfg(test)]
@@ -101,8 +116,19 @@ mod tests {
 
     #[test]
     fn pages_are_refused_or_exact() {
-        let page = |page_number, show_number| page(Some(&RequestPagination { page_number, show_number }));
-        assert_eq!(page(3, 100).unwrap(), Page { offset: 200, limit: 100 });
+        let page = |page_number, show_number| {
+            page(Some(&RequestPagination {
+                page_number,
+                show_number,
+            }))
+        };
+        assert_eq!(
+            page(3, 100).unwrap(),
+            Page {
+                offset: 200,
+                limit: 100
+            }
+        );
         assert_eq!(page(1, -1).unwrap().limit, 0);
         assert!(page(i32::MAX, 1000).unwrap().offset > 2_000_000_000);
         assert!(page(0, 10).is_err());

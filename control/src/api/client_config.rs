@@ -1,14 +1,14 @@
 //! `/user/*_user_client_config` (spec: user.md 5.3): key/value settings handed to SDKs.
 
-use crate::domain::caller::Caller;
 use super::check::{self, MAX_NAME, MAX_TEXT};
 use super::codec::Empty;
 use crate::app::App;
+use crate::domain::caller::Caller;
 use crate::store::Page;
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::user::{
-    ClientConfig, DelUserClientConfigReq, GetUserClientConfigReq, GetUserClientConfigResp, PageUserClientConfigReq,
-    PageUserClientConfigResp, SetUserClientConfigReq,
+    ClientConfig, DelUserClientConfigReq, GetUserClientConfigReq, GetUserClientConfigResp,
+    PageUserClientConfigReq, PageUserClientConfigResp, SetUserClientConfigReq,
 };
 
 /// The settings for everyone, overlaid by the user's own.
@@ -45,7 +45,10 @@ pub(super) async fn set_user_client_config(
         exists(app, &request.user_id).await?;
     }
     if !request.configs.is_empty() {
-        app.stores.users.set_client_config(&request.user_id, &request.configs).await?;
+        app.stores
+            .users
+            .set_client_config(&request.user_id, &request.configs)
+            .await?;
     }
     Ok(Empty)
 }
@@ -59,7 +62,10 @@ pub(super) async fn del_user_client_config(
     caller.require_admin()?;
     check::short_list("keys", &request.keys)?;
     if !request.keys.is_empty() {
-        app.stores.users.delete_client_config(&request.user_id, &request.keys).await?;
+        app.stores
+            .users
+            .delete_client_config(&request.user_id, &request.keys)
+            .await?;
     }
     Ok(Empty)
 }
@@ -75,15 +81,27 @@ pub(super) async fn page_user_client_config(
         None => Page::first(0),
         Some(pagination) => check::page(Some(pagination))?,
     };
-    let (total, found) = app.stores.users.page_client_config(&request.user_id, &request.key, page).await?;
+    let (total, found) = app
+        .stores
+        .users
+        .page_client_config(&request.user_id, &request.key, page)
+        .await?;
     let configs = found
         .into_iter()
-        .map(|entry| ClientConfig { key: entry.key, user_id: entry.user_id, value: entry.value })
+        .map(|entry| ClientConfig {
+            key: entry.key,
+            user_id: entry.user_id,
+            value: entry.value,
+        })
         .collect();
     Ok(PageUserClientConfigResp { total, configs })
 }
 
 async fn exists(app: &App, user_id: &str) -> Result<(), ApiError> {
     let found = app.stores.users.existing(&[user_id.to_owned()]).await?;
-    if found.is_empty() { Err(ApiError::not_found("user not found")) } else { Ok(()) }
+    if found.is_empty() {
+        Err(ApiError::not_found("user not found"))
+    } else {
+        Ok(())
+    }
 }

@@ -23,7 +23,9 @@ pub(super) async fn gzip(request: Request, next: Next) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    parts.headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    parts
+        .headers
+        .insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     // Replies of the API are in memory already.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else {
         return Response::from_parts(parts, Body::empty());
@@ -35,12 +37,17 @@ pub(super) async fn gzip(request: Request, next: Next) -> Response {
         pack(&bytes).ok()
     } else {
         let plain = bytes.clone();
-        tokio::task::spawn_blocking(move || pack(&plain)).await.ok().and_then(Result::ok)
+        tokio::task::spawn_blocking(move || pack(&plain))
+            .await
+            .ok()
+            .and_then(Result::ok)
     };
     match packed {
         Some(packed) => {
             parts.headers.remove(header::CONTENT_LENGTH);
-            parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            parts
+                .headers
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             Response::from_parts(parts, Body::from(packed))
         }
         None => Response::from_parts(parts, Body::from(bytes)),
@@ -55,16 +62,22 @@ fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
 
 /// Whether `Accept-Encoding` names gzip (or `*`) and does not rule it out with `q=0`.
 fn accepts(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).any(|value| {
-        value.split(',').any(|entry| {
-            let mut parts = entry.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let ruled_out = parts.any(|p| {
-                p.strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
-            });
-            (name.eq_ignore_ascii_case("gzip") || name == "*") && !ruled_out
+    headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .any(|value| {
+            value.split(',').any(|entry| {
+                let mut parts = entry.split(';').map(str::trim);
+                let name = parts.next().unwrap_or_default();
+                let ruled_out = parts.any(|p| {
+                    p.strip_prefix("q=")
+                        .and_then(|q| q.trim().parse::<f32>().ok())
+                        .is_some_and(|q| q <= 0.0)
+                });
+                (name.eq_ignore_ascii_case("gzip") || name == "*") && !ruled_out
+            })
         })
-    })
 }
 
 #[cfg(test)]

@@ -24,7 +24,11 @@ pub struct Code(pub i32);
 /// Turns a handler's answer into the HTTP reply.
 pub fn respond(answer: Result<Reply, ApiError>) -> Response {
     match answer {
-        Ok(Reply::Empty) => json(StatusCode::OK, 0, br#"{"errCode":0,"errMsg":"","errDlt":""}"#.to_vec()),
+        Ok(Reply::Empty) => json(
+            StatusCode::OK,
+            0,
+            br#"{"errCode":0,"errMsg":"","errDlt":""}"#.to_vec(),
+        ),
         Ok(Reply::Data(data)) => {
             let mut body = Vec::with_capacity(data.len() + 48);
             body.extend_from_slice(br#"{"errCode":0,"errMsg":"","errDlt":"","data":"#);
@@ -59,7 +63,10 @@ fn quote(text: &str) -> String {
 fn json(status: StatusCode, code: i32, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response.extensions_mut().insert(Code(code));
     response
 }
@@ -69,13 +76,18 @@ mod tests {
     use super::*;
 
     async fn text(response: Response) -> String {
-        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)
+            .await
+            .unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     #[tokio::test]
     async fn keys_stand_in_order_and_data_is_absent_when_there_is_none() {
-        assert_eq!(text(respond(Ok(Reply::Empty))).await, r#"{"errCode":0,"errMsg":"","errDlt":""}"#);
+        assert_eq!(
+            text(respond(Ok(Reply::Empty))).await,
+            r#"{"errCode":0,"errMsg":"","errDlt":""}"#
+        );
         assert_eq!(
             text(respond(Ok(Reply::Data(b"null".to_vec())))).await,
             r#"{"errCode":0,"errMsg":"","errDlt":"","data":null}"#
@@ -89,7 +101,13 @@ mod tests {
     #[test]
     fn only_the_rate_limiter_leaves_status_200() {
         assert_eq!(refuse(&ApiError::internal("")).status(), StatusCode::OK);
-        assert_eq!(refuse(&ApiError::new(ErrorCode::TokenExpired, "")).status(), StatusCode::OK);
-        assert_eq!(refuse(&ApiError::new(ErrorCode::TooManyRequests, "")).status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(
+            refuse(&ApiError::new(ErrorCode::TokenExpired, "")).status(),
+            StatusCode::OK
+        );
+        assert_eq!(
+            refuse(&ApiError::new(ErrorCode::TooManyRequests, "")).status(),
+            StatusCode::TOO_MANY_REQUESTS
+        );
     }
 }

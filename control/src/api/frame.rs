@@ -4,13 +4,13 @@
 //! The rate limit stands behind CORS so that browsers can read the refusal, and behind the token so
 //! that it can be counted by user.
 
-use crate::domain::caller::Caller;
 use super::envelope::{Code, refuse, respond};
 use super::limit::Limiter;
 use super::metrics::Metrics;
 use super::route::{RawBody, Route, Who};
 use super::{compress, table};
 use crate::app::App;
+use crate::domain::caller::Caller;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -71,7 +71,10 @@ pub fn router(app: Arc<App>, metrics: Arc<Metrics>) -> Router {
         }
     });
     let frame = Arc::new(Frame {
-        routes: table::routes().into_iter().map(|route| (route.path, route)).collect(),
+        routes: table::routes()
+            .into_iter()
+            .map(|route| (route.path, route))
+            .collect(),
         app,
         limits,
         metrics,
@@ -98,7 +101,10 @@ async fn observe(State(frame): State<Arc<Frame>>, request: Request, next: Next) 
     let mut response = next.run(request).await;
     let took = start.elapsed();
     let code = response.extensions().get::<Code>().map_or(0, |code| code.0);
-    let known = response.extensions().get::<Path>().map_or("other", |path| path.0);
+    let known = response
+        .extensions()
+        .get::<Path>()
+        .map_or("other", |path| path.0);
     frame.metrics.answered(known, code, took);
     tracing::info!(
         target: "ringwire_control::api",
@@ -117,7 +123,10 @@ async fn observe(State(frame): State<Arc<Frame>>, request: Request, next: Next) 
 async fn cors(request: Request, next: Next) -> Response {
     let mut response = if request.method() == Method::OPTIONS {
         let mut response = Response::new(Body::from("\"Options Request!\""));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         response
     } else {
         next.run(request).await
@@ -189,7 +198,13 @@ impl Frame {
             return Err(ApiError::args("header must have operationID"));
         }
         let address = client_address(request);
-        let mut caller = Caller { user_id: String::new(), platform_id: 0, admin: false, operation_id, address };
+        let mut caller = Caller {
+            user_id: String::new(),
+            platform_id: 0,
+            admin: false,
+            operation_id,
+            address,
+        };
         if route.is_some_and(|r| r.who == Who::Open) {
             self.limit_address(address)?;
             return Ok(caller);
@@ -227,10 +242,16 @@ impl Frame {
         }
     }
 
-    async fn body(&self, request: Request, limit: u64) -> Result<(RawBody, Option<OwnedSemaphorePermit>), ApiError> {
+    async fn body(
+        &self,
+        request: Request,
+        limit: u64,
+    ) -> Result<(RawBody, Option<OwnedSemaphorePermit>), ApiError> {
         let too_long = || ApiError::args(format!("request body is longer than {limit} bytes"));
         let content_type = header_text(request.headers(), "content-type");
-        let announced = header_text(request.headers(), "content-length").parse::<u64>().unwrap_or(0);
+        let announced = header_text(request.headers(), "content-length")
+            .parse::<u64>()
+            .unwrap_or(0);
         if announced > limit {
             return Err(too_long());
         }
@@ -247,7 +268,13 @@ impl Frame {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok((RawBody { bytes: bytes.freeze(), content_type }, permit))
+        Ok((
+            RawBody {
+                bytes: bytes.freeze(),
+                content_type,
+            },
+            permit,
+        ))
     }
 }
 
@@ -257,7 +284,11 @@ async fn dispatch(State(frame): State<Arc<Frame>>, mut request: Request) -> Resp
         return not_found();
     };
     let control = &frame.app.config.control;
-    let limit = if route.who == Who::Open { OPEN_BODY.min(control.max_body_bytes) } else { control.max_body_bytes };
+    let limit = if route.who == Who::Open {
+        OPEN_BODY.min(control.max_body_bytes)
+    } else {
+        control.max_body_bytes
+    };
     let read_time = Duration::from_millis(control.read_timeout_ms);
     let (body, permit) = match tokio::time::timeout(read_time, frame.body(request, limit)).await {
         Ok(Ok(body)) => body,
@@ -286,7 +317,9 @@ async fn dispatch(State(frame): State<Arc<Frame>>, mut request: Request) -> Resp
 fn not_found() -> Response {
     let mut response = Response::new(Body::from("404 page not found"));
     *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
 }
 
@@ -295,17 +328,26 @@ fn too_many() -> ApiError {
 }
 
 fn header_text(headers: &HeaderMap, name: &str) -> String {
-    headers.get(name).map_or_else(String::new, |value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers.get(name).map_or_else(String::new, |value| {
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
+    })
 }
 
 /// The peer's address; behind a proxy on this host, what that proxy says (it appends the last entry).
 fn client_address(request: &Request) -> IpAddr {
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    let peer = request
+        .extensions()
+        .get::<Peer>()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
     if !peer.is_loopback() {
         return peer;
     }
     let forwarded = header_text(request.headers(), "x-forwarded-for");
-    forwarded.rsplit(',').next().and_then(|entry| entry.trim().parse().ok()).unwrap_or(peer)
+    forwarded
+        .rsplit(',')
+        .next()
+        .and_then(|entry| entry.trim().parse().ok())
+        .unwrap_or(peer)
 }
 
 /// A random UUID, version 4.
@@ -334,7 +376,10 @@ mod tests {
     fn the_http_id_is_a_version_4_uuid() {
         let id = http_id();
         let parts: Vec<&str> = id.split('-').collect();
-        assert_eq!(parts.iter().map(|p| p.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert_eq!(
+            parts.iter().map(|p| p.len()).collect::<Vec<_>>(),
+            [8, 4, 4, 4, 12]
+        );
         assert!(parts[2].starts_with('4') && "89ab".contains(&parts[3][..1]));
         assert_ne!(id, http_id());
     }
@@ -344,7 +389,9 @@ mod tests {
         let address = |peer: &str, forwarded: &str| {
             let mut request = Request::new(Body::empty());
             request.extensions_mut().insert(Peer(peer.parse().unwrap()));
-            request.headers_mut().insert("x-forwarded-for", HeaderValue::from_str(forwarded).unwrap());
+            request
+                .headers_mut()
+                .insert("x-forwarded-for", HeaderValue::from_str(forwarded).unwrap());
             client_address(&request).to_string()
         };
         assert_eq!(address("127.0.0.1:1", "6.6.6.6, 1.2.3.4"), "1.2.3.4");

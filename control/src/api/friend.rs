@@ -6,9 +6,10 @@ use crate::domain::caller::Caller;
 use crate::domain::friends;
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::relation::{
-    GetDesignatedFriendsReq, GetDesignatedFriendsResp, GetFullFriendUserIDsReq, GetFullFriendUserIDsResp,
-    GetIncrementalFriendsReq, GetIncrementalFriendsResp, GetPaginationBlacksReq, GetPaginationBlacksResp,
-    GetPaginationFriendsReq, GetPaginationFriendsResp, GetSelfUnhandledApplyCountReq, GetSelfUnhandledApplyCountResp,
+    GetDesignatedFriendsReq, GetDesignatedFriendsResp, GetFullFriendUserIDsReq,
+    GetFullFriendUserIDsResp, GetIncrementalFriendsReq, GetIncrementalFriendsResp,
+    GetPaginationBlacksReq, GetPaginationBlacksResp, GetPaginationFriendsReq,
+    GetPaginationFriendsResp, GetSelfUnhandledApplyCountReq, GetSelfUnhandledApplyCountResp,
 };
 
 /// A page of friends, in display order.
@@ -33,7 +34,8 @@ pub(super) async fn get_designated_friends(
     check::list("friendUserIDs", &request.friend_user_i_ds)?;
     check::unique("friendUserIDs", &request.friend_user_i_ds)?;
     caller.require_self(&request.owner_user_id)?;
-    let friends_info = friends::by_id(app, &request.owner_user_id, &request.friend_user_i_ds).await?;
+    let friends_info =
+        friends::by_id(app, &request.owner_user_id, &request.friend_user_i_ds).await?;
     Ok(GetDesignatedFriendsResp { friends_info })
 }
 
@@ -79,6 +81,10 @@ pub(super) async fn get_self_unhandled_apply_count(
 ) -> Result<GetSelfUnhandledApplyCountResp, ApiError> {
     check::present("userID", &request.user_id)?;
     caller.require_self(&request.user_id)?;
-    let count = app.stores.relations.unhandled_requests(&request.user_id, request.time).await?;
+    let count = app
+        .stores
+        .relations
+        .unhandled_requests(&request.user_id, request.time)
+        .await?;
     Ok(GetSelfUnhandledApplyCountResp { count })
 }

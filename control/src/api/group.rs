@@ -7,11 +7,13 @@ use crate::domain::groups;
 use crate::store::MemberFilter;
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::group::{
-    BatchGetIncrementalGroupMemberReq, BatchGetIncrementalGroupMemberResp, GetFullGroupMemberUserIDsReq,
-    GetFullGroupMemberUserIDsResp, GetFullJoinGroupIDsReq, GetFullJoinGroupIDsResp,
-    GetGroupApplicationUnhandledCountReq, GetGroupApplicationUnhandledCountResp, GetGroupMemberListReq,
-    GetGroupMemberListResp, GetGroupMembersInfoReq, GetGroupMembersInfoResp, GetGroupsInfoReq, GetGroupsInfoResp,
-    GetIncrementalJoinGroupReq, GetIncrementalJoinGroupResp, GetJoinedGroupListReq, GetJoinedGroupListResp,
+    BatchGetIncrementalGroupMemberReq, BatchGetIncrementalGroupMemberResp,
+    GetFullGroupMemberUserIDsReq, GetFullGroupMemberUserIDsResp, GetFullJoinGroupIDsReq,
+    GetFullJoinGroupIDsResp, GetGroupApplicationUnhandledCountReq,
+    GetGroupApplicationUnhandledCountResp, GetGroupMemberListReq, GetGroupMemberListResp,
+    GetGroupMembersInfoReq, GetGroupMembersInfoResp, GetGroupsInfoReq, GetGroupsInfoResp,
+    GetIncrementalJoinGroupReq, GetIncrementalJoinGroupResp, GetJoinedGroupListReq,
+    GetJoinedGroupListResp,
 };
 
 /// Groups by id.
@@ -21,7 +23,9 @@ pub(super) async fn get_groups_info(
     request: GetGroupsInfoReq,
 ) -> Result<GetGroupsInfoResp, ApiError> {
     check::list("groupIDs", &request.group_i_ds)?;
-    Ok(GetGroupsInfoResp { group_infos: groups::by_id(app, &request.group_i_ds).await? })
+    Ok(GetGroupsInfoResp {
+        group_infos: groups::by_id(app, &request.group_i_ds).await?,
+    })
 }
 
 /// Members by id.
@@ -33,7 +37,9 @@ pub(super) async fn get_group_members_info(
     check::present("groupID", &request.group_id)?;
     check::list("userIDs", &request.user_i_ds)?;
     groups::require_member(app, &caller, &request.group_id).await?;
-    Ok(GetGroupMembersInfoResp { members: groups::members_by_id(app, &request.group_id, &request.user_i_ds).await? })
+    Ok(GetGroupMembersInfoResp {
+        members: groups::members_by_id(app, &request.group_id, &request.user_i_ds).await?,
+    })
 }
 
 /// A page of members: owner, admins, then the others.
@@ -54,7 +60,11 @@ pub(super) async fn get_group_member_list(
         _ => return Err(ApiError::args("filter is invalid")),
     };
     groups::require_member(app, &caller, &request.group_id).await?;
-    let (total, members) = app.stores.groups.members(&request.group_id, filter, &request.keyword, page).await?;
+    let (total, members) = app
+        .stores
+        .groups
+        .members(&request.group_id, filter, &request.keyword, page)
+        .await?;
     Ok(GetGroupMemberListResp {
         total: groups::unsigned(total),
         members: members.into_iter().map(groups::member_info).collect(),
@@ -125,6 +135,10 @@ pub(super) async fn get_group_application_unhandled_count(
 ) -> Result<GetGroupApplicationUnhandledCountResp, ApiError> {
     check::present("userID", &request.user_id)?;
     caller.require_self(&request.user_id)?;
-    let count = app.stores.groups.unhandled_requests(&request.user_id, request.time).await?;
+    let count = app
+        .stores
+        .groups
+        .unhandled_requests(&request.user_id, request.time)
+        .await?;
     Ok(GetGroupApplicationUnhandledCountResp { count })
 }

@@ -56,7 +56,10 @@ impl<K: Hash + Eq> Limiter<K> {
             burst,
             buckets: Mutex::new(Buckets {
                 by_key: HashMap::new(),
-                overflow: Bucket { tokens: burst, at: Instant::now() },
+                overflow: Bucket {
+                    tokens: burst,
+                    at: Instant::now(),
+                },
             }),
         }
     }
@@ -94,7 +97,10 @@ impl<K: Hash + Eq> Limiter<K> {
         let bucket = if full {
             &mut buckets.overflow
         } else {
-            buckets.by_key.entry(key).or_insert(Bucket { tokens: self.burst, at: now })
+            buckets.by_key.entry(key).or_insert(Bucket {
+                tokens: self.burst,
+                at: now,
+            })
         };
         bucket.refill(now, self.per_second, self.burst);
         bucket

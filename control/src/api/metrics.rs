@@ -23,7 +23,12 @@ pub struct Metrics {
 impl Metrics {
     /// One request was answered; `path` is a registered path or `other`.
     pub fn answered(&self, path: &'static str, code: i32, took: Duration) {
-        *self.by_path.lock().unwrap_or_else(PoisonError::into_inner).entry((path, code)).or_default() += 1;
+        *self
+            .by_path
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry((path, code))
+            .or_default() += 1;
         let seconds = took.as_secs_f64();
         for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
             if seconds <= *bound {
@@ -31,7 +36,10 @@ impl Metrics {
             }
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.micros.fetch_add(
+            u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 
     /// A connection was opened.
@@ -58,26 +66,65 @@ impl Metrics {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "# HELP ringwire_api_requests_total Requests answered, by route and errCode.")?;
+        writeln!(
+            out,
+            "# HELP ringwire_api_requests_total Requests answered, by route and errCode."
+        )?;
         writeln!(out, "# TYPE ringwire_api_requests_total counter")?;
-        for ((path, code), count) in self.by_path.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            writeln!(out, "ringwire_api_requests_total{{path=\"{path}\",code=\"{code}\"}} {count}")?;
+        for ((path, code), count) in self
+            .by_path
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            writeln!(
+                out,
+                "ringwire_api_requests_total{{path=\"{path}\",code=\"{code}\"}} {count}"
+            )?;
         }
-        writeln!(out, "# HELP ringwire_api_request_seconds Time from the request's headers to its answer.")?;
+        writeln!(
+            out,
+            "# HELP ringwire_api_request_seconds Time from the request's headers to its answer."
+        )?;
         writeln!(out, "# TYPE ringwire_api_request_seconds histogram")?;
         for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
-            writeln!(out, "ringwire_api_request_seconds_bucket{{le=\"{bound}\"}} {}", bucket.load(Ordering::Relaxed))?;
+            writeln!(
+                out,
+                "ringwire_api_request_seconds_bucket{{le=\"{bound}\"}} {}",
+                bucket.load(Ordering::Relaxed)
+            )?;
         }
         let count = self.count.load(Ordering::Relaxed);
-        writeln!(out, "ringwire_api_request_seconds_bucket{{le=\"+Inf\"}} {count}")?;
-        writeln!(out, "ringwire_api_request_seconds_sum {}", self.micros.load(Ordering::Relaxed) as f64 / 1e6)?;
+        writeln!(
+            out,
+            "ringwire_api_request_seconds_bucket{{le=\"+Inf\"}} {count}"
+        )?;
+        writeln!(
+            out,
+            "ringwire_api_request_seconds_sum {}",
+            self.micros.load(Ordering::Relaxed) as f64 / 1e6
+        )?;
         writeln!(out, "ringwire_api_request_seconds_count {count}")?;
-        writeln!(out, "# HELP ringwire_api_connections Open HTTP connections.")?;
+        writeln!(
+            out,
+            "# HELP ringwire_api_connections Open HTTP connections."
+        )?;
         writeln!(out, "# TYPE ringwire_api_connections gauge")?;
-        writeln!(out, "ringwire_api_connections {}", self.connections.load(Ordering::Relaxed))?;
-        writeln!(out, "# HELP ringwire_api_connections_refused_total Connections refused because of the limit.")?;
+        writeln!(
+            out,
+            "ringwire_api_connections {}",
+            self.connections.load(Ordering::Relaxed)
+        )?;
+        writeln!(
+            out,
+            "# HELP ringwire_api_connections_refused_total Connections refused because of the limit."
+        )?;
         writeln!(out, "# TYPE ringwire_api_connections_refused_total counter")?;
-        writeln!(out, "ringwire_api_connections_refused_total {}", self.refused.load(Ordering::Relaxed))
+        writeln!(
+            out,
+            "ringwire_api_connections_refused_total {}",
+            self.refused.load(Ordering::Relaxed)
+        )
     }
 }
 
@@ -91,8 +138,14 @@ mod tests {
         metrics.answered("/x", 0, Duration::from_millis(3));
         metrics.answered("/x", 1001, Duration::from_secs(20));
         let text = metrics.text();
-        assert!(text.contains("ringwire_api_requests_total{path=\"/x\",code=\"0\"} 1\n"), "{text}");
-        assert!(text.contains("ringwire_api_requests_total{path=\"/x\",code=\"1001\"} 1\n"), "{text}");
+        assert!(
+            text.contains("ringwire_api_requests_total{path=\"/x\",code=\"0\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("ringwire_api_requests_total{path=\"/x\",code=\"1001\"} 1\n"),
+            "{text}"
+        );
         assert!(text.contains("_bucket{le=\"0.0025\"} 0\n"), "{text}");
         assert!(text.contains("_bucket{le=\"0.005\"} 1\n"), "{text}");
         assert!(text.contains("_bucket{le=\"10\"} 1\n"), "{text}");

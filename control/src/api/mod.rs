@@ -2,9 +2,7 @@
 //!
 //! [`table`] lists every route; [`frame`] is what all of them share.
 
-pub mod caller;
 pub mod codec;
-mod compress;
 pub mod envelope;
 pub mod frame;
 pub mod limit;
@@ -13,3 +11,14 @@ pub mod metrics;
 pub mod ops;
 pub mod route;
 pub mod table;
+
+mod auth;
+mod check;
+mod client_config;
+mod compress;
+mod friend;
+mod group;
+mod presence;
+mod server_time;
+mod statistics;
+mod user;

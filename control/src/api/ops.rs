@@ -18,12 +18,19 @@ pub fn router(ready: Ready, metrics: Arc<Metrics>, more: Vec<MoreMetrics>) -> Ro
     let health = move || {
         let up = ready.load(Ordering::Acquire);
         async move {
-            if up { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "starting\n") }
+            if up {
+                (StatusCode::OK, "ok\n")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+            }
         }
     };
     let text = move || {
         let all = more.iter().fold(metrics.text(), |all, more| all + &more());
         async move { ([("content-type", "text/plain; version=0.0.4")], all) }
     };
-    Router::new().route("/healthz", get(health.clone())).route("/readyz", get(health)).route("/metrics", get(text))
+    Router::new()
+        .route("/healthz", get(health.clone()))
+        .route("/readyz", get(health))
+        .route("/metrics", get(text))
 }

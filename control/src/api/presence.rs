@@ -1,16 +1,20 @@
 //! `/user/*`: who is online, and where (spec: user.md 4).
 
-use crate::domain::caller::Caller;
 use super::check;
 use super::codec::List;
 use crate::app::App;
+use crate::domain::caller::Caller;
 use ringwire_link::message::SessionInfo;
 use ringwire_protocol::error::ApiError;
-use ringwire_protocol::pb::msggateway::get_users_online_status_resp::{SuccessDetail, SuccessResult};
-use ringwire_protocol::pb::msggateway::{GetUsersOnlineStatusReq, SingleDetail, SinglePlatformToken};
+use ringwire_protocol::pb::msggateway::get_users_online_status_resp::{
+    SuccessDetail, SuccessResult,
+};
+use ringwire_protocol::pb::msggateway::{
+    GetUsersOnlineStatusReq, SingleDetail, SinglePlatformToken,
+};
 use ringwire_protocol::pb::user::{
-    GetSubscribeUsersStatusReq, GetSubscribeUsersStatusResp, GetUserStatusReq, GetUserStatusResp, OnlineStatus,
-    SubscribeOrCancelUsersStatusReq, SubscribeOrCancelUsersStatusResp,
+    GetSubscribeUsersStatusReq, GetSubscribeUsersStatusResp, GetUserStatusReq, GetUserStatusResp,
+    OnlineStatus, SubscribeOrCancelUsersStatusReq, SubscribeOrCancelUsersStatusResp,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,8 +33,16 @@ pub(super) async fn get_users_status(
         .into_iter()
         .map(|user_id| {
             let platform_i_ds = app.gateways.platforms(&user_id);
-            let status = if platform_i_ds.is_empty() { OFFLINE } else { ONLINE };
-            OnlineStatus { user_id, status, platform_i_ds }
+            let status = if platform_i_ds.is_empty() {
+                OFFLINE
+            } else {
+                ONLINE
+            };
+            OnlineStatus {
+                user_id,
+                status,
+                platform_i_ds,
+            }
         })
         .collect();
     Ok(GetUserStatusResp { status_list })
@@ -94,7 +106,11 @@ pub(super) async fn get_users_online_token_detail(
                     token: vec![String::new(); count],
                 })
                 .collect();
-            Some(SingleDetail { user_id, status: ONLINE, single_platform_token })
+            Some(SingleDetail {
+                user_id,
+                status: ONLINE,
+                single_platform_token,
+            })
         })
         .collect();
     Ok(List(details))
@@ -107,7 +123,10 @@ async fn sessions(app: &App, user_ids: &[String]) -> HashMap<String, Vec<Session
         distinct.sort_unstable();
         distinct.dedup();
         for session in app.gateways.sessions(&distinct).await {
-            by_user.entry(session.user_id.clone()).or_default().push(session);
+            by_user
+                .entry(session.user_id.clone())
+                .or_default()
+                .push(session);
         }
     }
     by_user

@@ -1,8 +1,8 @@
 //! What a row of the route table is, and how its typed handler is reached.
 
-use crate::domain::caller::Caller;
 use super::envelope::Reply;
 use crate::app::App;
+use crate::domain::caller::Caller;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use ringwire_protocol::error::ApiError;
@@ -57,7 +57,7 @@ macro_rules! post {
                 Box::pin(async move {
                     let request = $crate::api::codec::decode(&body.bytes)?;
                     let answer = $handler(&app, caller, request).await?;
-                    $crate::api::codec::encode(&answer, app.config.control.null_lists)
+                    $crate::api::codec::Answer::reply(&answer)
                 })
             },
         }

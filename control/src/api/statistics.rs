@@ -1,7 +1,7 @@
 //! `/statistics/*` (spec: user.md 6).
 
-use crate::domain::caller::Caller;
 use crate::app::App;
+use crate::domain::caller::Caller;
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::user::{UserRegisterCountReq, UserRegisterCountResp};
 
@@ -20,9 +20,21 @@ pub(super) async fn user_register(
         return Err(ApiError::args("start > end"));
     }
     caller.require_admin_unless(app.config.control.legacy_open_routes)?;
-    let counts = app.stores.users.register_counts(request.start, request.end).await?;
-    let count = counts.days.into_iter().map(|(day, users)| (date(day), users)).collect();
-    Ok(UserRegisterCountResp { total: counts.total, before: counts.before, count })
+    let counts = app
+        .stores
+        .users
+        .register_counts(request.start, request.end)
+        .await?;
+    let count = counts
+        .days
+        .into_iter()
+        .map(|(day, users)| (date(day), users))
+        .collect();
+    Ok(UserRegisterCountResp {
+        total: counts.total,
+        before: counts.before,
+        count,
+    })
 }
 
 /// `YYYY-MM-DD` of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
@@ -30,11 +42,16 @@ fn date(day: i64) -> String {
     // Years are counted from March, so that a leap day is the last of its year; an era is 400 years.
     let day = day + 719_468;
     let (era, day_of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day_of_month:02}")
 }

@@ -27,7 +27,10 @@ impl Caller {
         if self.admin {
             return Ok(());
         }
-        Err(ApiError::no_permission(format!("user {} is not admin userID", self.user_id)))
+        Err(ApiError::no_permission(format!(
+            "user {} is not admin userID",
+            self.user_id
+        )))
     }
 
     /// Only the user himself and admins may go on.
@@ -68,7 +71,8 @@ pub(crate) mod tests {
 
     #[test]
     fn an_admin_may_act_for_anybody_a_user_for_himself() {
-        let refused = |r: Result<(), ApiError>| r.unwrap_err().code == ErrorCode::NoPermission as i32;
+        let refused =
+            |r: Result<(), ApiError>| r.unwrap_err().code == ErrorCode::NoPermission as i32;
         assert!(caller("admin", true).require_self("u").is_ok());
         assert!(caller("u", false).require_self("u").is_ok());
         assert!(refused(caller("u", false).require_self("v")));

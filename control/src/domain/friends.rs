@@ -8,7 +8,8 @@ use crate::store::{Black, Friend, Log, Page, StoreResult, Stores, User};
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::id_hash::id_hash;
 use ringwire_protocol::pb::relation::{
-    GetFullFriendUserIDsResp, GetIncrementalFriendsResp, GetPaginationBlacksResp, GetPaginationFriendsResp,
+    GetFullFriendUserIDsResp, GetIncrementalFriendsResp, GetPaginationBlacksResp,
+    GetPaginationFriendsResp,
 };
 use ringwire_protocol::pb::sdkws::{BlackInfo, FriendInfo, PublicUserInfo, UserInfo};
 use std::collections::HashMap;
@@ -17,7 +18,11 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// 500 when the store cannot answer.
-pub async fn page(app: &App, owner_id: &str, page: Page) -> Result<GetPaginationFriendsResp, ApiError> {
+pub async fn page(
+    app: &App,
+    owner_id: &str,
+    page: Page,
+) -> Result<GetPaginationFriendsResp, ApiError> {
     let (total, friends) = app.stores.relations.friends(owner_id, page).await?;
     Ok(GetPaginationFriendsResp {
         friends_info: infos(&app.stores, friends).await?,
@@ -45,7 +50,11 @@ pub async fn incremental(
     version: u64,
 ) -> Result<GetIncrementalFriendsResp, ApiError> {
     // The version first, the records after it: what changes in between is delivered again.
-    let changes = app.stores.versions.changes(Log::Friends, owner_id, version_id, version).await?;
+    let changes = app
+        .stores
+        .versions
+        .changes(Log::Friends, owner_id, version_id, version)
+        .await?;
     Ok(GetIncrementalFriendsResp {
         insert: by_id(app, owner_id, &changes.inserted).await?,
         update: by_id(app, owner_id, &changes.updated).await?,
@@ -61,7 +70,11 @@ pub async fn incremental(
 ///
 /// # Errors
 /// 500 when the store cannot answer.
-pub async fn full_ids(app: &App, owner_id: &str, hash: u64) -> Result<GetFullFriendUserIDsResp, ApiError> {
+pub async fn full_ids(
+    app: &App,
+    owner_id: &str,
+    hash: u64,
+) -> Result<GetFullFriendUserIDsResp, ApiError> {
     let full = app.stores.versions.full_ids(Log::Friends, owner_id).await?;
     let equal = id_hash(&full.ids) == hash;
     Ok(GetFullFriendUserIDsResp {
@@ -76,11 +89,25 @@ pub async fn full_ids(app: &App, owner_id: &str, hash: u64) -> Result<GetFullFri
 ///
 /// # Errors
 /// 500 when the store cannot answer.
-pub async fn blacks(app: &App, owner_id: &str, page: Page) -> Result<GetPaginationBlacksResp, ApiError> {
+pub async fn blacks(
+    app: &App,
+    owner_id: &str,
+    page: Page,
+) -> Result<GetPaginationBlacksResp, ApiError> {
     let (total, blacks) = app.stores.relations.blacks(owner_id, page).await?;
-    let profiles = profiles(&app.stores, blacks.iter().map(|black| black.block_id.clone()).collect()).await?;
-    let blacks = blacks.into_iter().map(|black| black_info(black, &profiles)).collect();
-    Ok(GetPaginationBlacksResp { blacks, total: users::total(total) })
+    let profiles = profiles(
+        &app.stores,
+        blacks.iter().map(|black| black.block_id.clone()).collect(),
+    )
+    .await?;
+    let blacks = blacks
+        .into_iter()
+        .map(|black| black_info(black, &profiles))
+        .collect();
+    Ok(GetPaginationBlacksResp {
+        blacks,
+        total: users::total(total),
+    })
 }
 
 async fn profiles(stores: &Stores, ids: Vec<String>) -> StoreResult<HashMap<String, User>> {
@@ -88,12 +115,25 @@ async fn profiles(stores: &Stores, ids: Vec<String>) -> StoreResult<HashMap<Stri
         return Ok(HashMap::new());
     }
     let found = stores.users.get(&ids).await?;
-    Ok(found.into_iter().map(|user| (user.user_id.clone(), user)).collect())
+    Ok(found
+        .into_iter()
+        .map(|user| (user.user_id.clone(), user))
+        .collect())
 }
 
 async fn infos(stores: &Stores, friends: Vec<Friend>) -> StoreResult<Vec<FriendInfo>> {
-    let profiles = profiles(stores, friends.iter().map(|friend| friend.friend_id.clone()).collect()).await?;
-    Ok(friends.into_iter().map(|friend| friend_info(friend, &profiles)).collect())
+    let profiles = profiles(
+        stores,
+        friends
+            .iter()
+            .map(|friend| friend.friend_id.clone())
+            .collect(),
+    )
+    .await?;
+    Ok(friends
+        .into_iter()
+        .map(|friend| friend_info(friend, &profiles))
+        .collect())
 }
 
 /// SDKs read `friendUser` without looking whether it is there: it always is, with the id at least.
@@ -106,7 +146,10 @@ fn friend_info(friend: Friend, profiles: &HashMap<String, User>) -> FriendInfo {
             ex: user.ex.clone(),
             ..UserInfo::default()
         },
-        None => UserInfo { user_id: friend.friend_id, ..UserInfo::default() },
+        None => UserInfo {
+            user_id: friend.friend_id,
+            ..UserInfo::default()
+        },
     };
     FriendInfo {
         owner_user_id: friend.owner_id,
@@ -124,7 +167,10 @@ fn friend_info(friend: Friend, profiles: &HashMap<String, User>) -> FriendInfo {
 fn black_info(black: Black, profiles: &HashMap<String, User>) -> BlackInfo {
     let user = match profiles.get(&black.block_id) {
         Some(user) => public_info(user),
-        None => PublicUserInfo { user_id: black.block_id, ..PublicUserInfo::default() },
+        None => PublicUserInfo {
+            user_id: black.block_id,
+            ..PublicUserInfo::default()
+        },
     };
     BlackInfo {
         owner_user_id: black.owner_id,

@@ -7,8 +7,8 @@ use crate::store::{Changes, Group, Log, Member, Page};
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::id_hash::id_hash;
 use ringwire_protocol::pb::group::{
-    GetFullGroupMemberUserIDsResp, GetFullJoinGroupIDsResp, GetIncrementalGroupMemberReq, GetIncrementalGroupMemberResp,
-    GetIncrementalJoinGroupResp, GetJoinedGroupListResp,
+    GetFullGroupMemberUserIDsResp, GetFullJoinGroupIDsResp, GetIncrementalGroupMemberReq,
+    GetIncrementalGroupMemberResp, GetIncrementalJoinGroupResp, GetJoinedGroupListResp,
 };
 use ringwire_protocol::pb::sdkws::{GroupInfo, GroupMemberFullInfo};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,9 +24,15 @@ pub async fn require_member(app: &App, caller: &Caller, group_id: &str) -> Resul
     if caller.admin {
         return Ok(());
     }
-    let member = app.stores.groups.members_by_id(group_id, std::slice::from_ref(&caller.user_id)).await?;
+    let member = app
+        .stores
+        .groups
+        .members_by_id(group_id, std::slice::from_ref(&caller.user_id))
+        .await?;
     if member.is_empty() {
-        return Err(ApiError::no_permission(format!("not a member of group {group_id}")));
+        return Err(ApiError::no_permission(format!(
+            "not a member of group {group_id}"
+        )));
     }
     Ok(())
 }
@@ -35,9 +41,16 @@ pub async fn require_member(app: &App, caller: &Caller, group_id: &str) -> Resul
 ///
 /// # Errors
 /// 500 when the store cannot answer.
-pub async fn joined(app: &App, user_id: &str, page: Page) -> Result<GetJoinedGroupListResp, ApiError> {
+pub async fn joined(
+    app: &App,
+    user_id: &str,
+    page: Page,
+) -> Result<GetJoinedGroupListResp, ApiError> {
     let (total, groups) = app.stores.groups.joined(user_id, page).await?;
-    Ok(GetJoinedGroupListResp { total: unsigned(total), groups: groups.into_iter().map(info).collect() })
+    Ok(GetJoinedGroupListResp {
+        total: unsigned(total),
+        groups: groups.into_iter().map(info).collect(),
+    })
 }
 
 /// The groups with these ids, dismissed ones too; unknown ids are left out.
@@ -48,7 +61,14 @@ pub async fn by_id(app: &App, ids: &[String]) -> Result<Vec<GroupInfo>, ApiError
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(app.stores.groups.get(ids).await?.into_iter().map(info).collect())
+    Ok(app
+        .stores
+        .groups
+        .get(ids)
+        .await?
+        .into_iter()
+        .map(info)
+        .collect())
 }
 
 /// What changed in the set of a user's groups (spec: sync.md 3.2).
@@ -62,7 +82,11 @@ pub async fn incremental_joined(
     version: u64,
 ) -> Result<GetIncrementalJoinGroupResp, ApiError> {
     // The version first, the records after it: what changes in between is delivered again.
-    let changes = app.stores.versions.changes(Log::Joined, user_id, version_id, version).await?;
+    let changes = app
+        .stores
+        .versions
+        .changes(Log::Joined, user_id, version_id, version)
+        .await?;
     Ok(GetIncrementalJoinGroupResp {
         insert: by_id(app, &changes.inserted).await?,
         update: by_id(app, &changes.updated).await?,
@@ -78,7 +102,11 @@ pub async fn incremental_joined(
 ///
 /// # Errors
 /// 500 when the store cannot answer.
-pub async fn full_joined_ids(app: &App, user_id: &str, hash: u64) -> Result<GetFullJoinGroupIDsResp, ApiError> {
+pub async fn full_joined_ids(
+    app: &App,
+    user_id: &str,
+    hash: u64,
+) -> Result<GetFullJoinGroupIDsResp, ApiError> {
     let full = app.stores.versions.full_ids(Log::Joined, user_id).await?;
     let equal = id_hash(&full.ids) == hash;
     Ok(GetFullJoinGroupIDsResp {
@@ -93,7 +121,11 @@ pub async fn full_joined_ids(app: &App, user_id: &str, hash: u64) -> Result<GetF
 ///
 /// # Errors
 /// 500 when the store cannot answer.
-pub async fn full_member_ids(app: &App, group_id: &str, hash: u64) -> Result<GetFullGroupMemberUserIDsResp, ApiError> {
+pub async fn full_member_ids(
+    app: &App,
+    group_id: &str,
+    hash: u64,
+) -> Result<GetFullGroupMemberUserIDsResp, ApiError> {
     let full = app.stores.versions.full_ids(Log::Members, group_id).await?;
     let equal = id_hash(&full.ids) == hash;
     Ok(GetFullGroupMemberUserIDsResp {
@@ -118,8 +150,10 @@ pub async fn incremental_members(
     requests: Vec<GetIncrementalGroupMemberReq>,
 ) -> Result<BTreeMap<String, GetIncrementalGroupMemberResp>, ApiError> {
     let mut seen = HashSet::new();
-    let mut wanted: Vec<GetIncrementalGroupMemberReq> =
-        requests.into_iter().filter(|one| seen.insert(one.group_id.clone())).collect();
+    let mut wanted: Vec<GetIncrementalGroupMemberReq> = requests
+        .into_iter()
+        .filter(|one| seen.insert(one.group_id.clone()))
+        .collect();
     let ids: Vec<String> = wanted.iter().map(|one| one.group_id.clone()).collect();
     if ids.is_empty() {
         return Ok(BTreeMap::new());
@@ -139,19 +173,30 @@ pub async fn incremental_members(
         groups.retain(|group_id, _| mine.contains(group_id));
     }
     wanted.retain(|one| groups.contains_key(&one.group_id));
-    let held: Vec<(String, String, u64)> =
-        wanted.into_iter().map(|one| (one.group_id, one.version_id, one.version)).collect();
+    let held: Vec<(String, String, u64)> = wanted
+        .into_iter()
+        .map(|one| (one.group_id, one.version_id, one.version))
+        .collect();
     let mut answers = BTreeMap::new();
     if held.is_empty() {
         return Ok(answers);
     }
-    let changes = app.stores.versions.changes_of_many(Log::Members, &held).await?;
+    let changes = app
+        .stores
+        .versions
+        .changes_of_many(Log::Members, &held)
+        .await?;
     let mut elements = 0;
     for ((group_id, _, _), changes) in held.into_iter().zip(changes) {
         elements += changes.len();
         let group = if changes.full || changes.info_changed || !changes.is_empty() {
             // Read again: the group must not be older than the version of the answer.
-            app.stores.groups.get(std::slice::from_ref(&group_id)).await?.into_iter().next()
+            app.stores
+                .groups
+                .get(std::slice::from_ref(&group_id))
+                .await?
+                .into_iter()
+                .next()
         } else {
             None
         };

@@ -1,7 +1,7 @@
 //! Users: registration, changes of a profile, and what follows from them (spec: user.md 1-3, 8).
 
-use super::notification;
 use super::caller::Caller;
+use super::notification;
 use crate::app::App;
 use crate::clock::unix_ms;
 use crate::store::{StoreError, User, UserPatch};
@@ -19,8 +19,19 @@ const ADMIN_NICKNAME: &str = "superAdmin";
 /// The configured admins with their nicknames.
 pub fn admins(config: &Config) -> Vec<(String, String)> {
     let names = &config.shared.admin_nicknames;
-    let name = |at: usize| names.get(at).map_or(ADMIN_NICKNAME, String::as_str).to_owned();
-    config.shared.admin_user_ids.iter().enumerate().map(|(at, id)| (id.clone(), name(at))).collect()
+    let name = |at: usize| {
+        names
+            .get(at)
+            .map_or(ADMIN_NICKNAME, String::as_str)
+            .to_owned()
+    };
+    config
+        .shared
+        .admin_user_ids
+        .iter()
+        .enumerate()
+        .map(|(at, id)| (id.clone(), name(at)))
+        .collect()
 }
 
 /// Registers users that were checked, all or none. `createTime` is now, whatever they say.
@@ -44,12 +55,22 @@ pub async fn register(app: &App, infos: Vec<UserInfo>) -> Result<(), ApiError> {
     match app.stores.users.insert(&users).await {
         Ok(()) => {}
         Err(StoreError::Duplicate(_)) => {
-            return Err(ApiError::new(ErrorCode::RegisteredAlready, "userID registered already"));
+            return Err(ApiError::new(
+                ErrorCode::RegisteredAlready,
+                "userID registered already",
+            ));
         }
         Err(error) => return Err(error.into()),
     }
     // A gateway may have learned that they do not exist.
-    app.gateways.apply(users.into_iter().map(|user| FactChange::User(user.user_id)).collect()).await;
+    app.gateways
+        .apply(
+            users
+                .into_iter()
+                .map(|user| FactChange::User(user.user_id))
+                .collect(),
+        )
+        .await;
     Ok(())
 }
 
@@ -57,18 +78,30 @@ pub async fn register(app: &App, infos: Vec<UserInfo>) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 1004 for an unknown user.
-pub async fn update(app: &App, caller: &Caller, user_id: &str, patch: &UserPatch) -> Result<(), ApiError> {
+pub async fn update(
+    app: &App,
+    caller: &Caller,
+    user_id: &str,
+    patch: &UserPatch,
+) -> Result<(), ApiError> {
     let told = notification::user_info_updated(caller, user_id)?;
-    let update = app.stores.users.update(user_id, patch, vec![told], true).await.map_err(|error| match error {
-        StoreError::NotFound(_) => ApiError::not_found("userID not found"),
-        other => other.into(),
-    })?;
+    let update = app
+        .stores
+        .users
+        .update(user_id, patch, vec![told], true)
+        .await
+        .map_err(|error| match error {
+            StoreError::NotFound(_) => ApiError::not_found("userID not found"),
+            other => other.into(),
+        })?;
     if update.old == update.new {
         return Ok(());
     }
     app.gateways.outbox_ready();
     if update.old.global_recv_opt != update.new.global_recv_opt {
-        app.gateways.apply(vec![FactChange::User(user_id.to_owned())]).await;
+        app.gateways
+            .apply(vec![FactChange::User(user_id.to_owned())])
+            .await;
     }
     Ok(())
 }
@@ -107,9 +140,19 @@ mod tests {
 
     #[test]
     fn admins_without_a_nickname_get_the_default() {
-        let mut config = Config { shared: Default::default(), gateway: Default::default(), control: Default::default() };
+        let mut config = Config {
+            shared: Default::default(),
+            gateway: Default::default(),
+            control: Default::default(),
+        };
         config.shared.admin_user_ids = vec!["a".into(), "b".into()];
         config.shared.admin_nicknames = vec!["Ada".into()];
-        assert_eq!(admins(&config), [("a".into(), "Ada".into()), ("b".into(), "superAdmin".into())]);
+        assert_eq!(
+            admins(&config),
+            [
+                ("a".into(), "Ada".into()),
+                ("b".into(), "superAdmin".into())
+            ]
+        );
     }
 }

@@ -25,9 +25,6 @@ const SHARDS: usize = 64;
 /// Tokens read at once from the database at start.
 const LOAD_ROWS: i64 = 10_000;
 
-/// `iat` lies this far back, seconds: clocks of several hosts may differ.
-const ISSUED_BACK_S: i64 = 5;
-
 /// What the book needs to know.
 #[derive(Clone)]
 pub struct TokenConfig {
@@ -119,8 +116,17 @@ impl TokenBook {
         store: Arc<dyn TokenStore>,
         gateways: Arc<dyn Gateways>,
     ) -> Result<Self, StoreError> {
-        let shards = std::iter::repeat_with(Shard::default).take(SHARDS).collect();
-        let book = Self { inner: Arc::new(Inner { config, store, gateways, shards }) };
+        let shards = std::iter::repeat_with(Shard::default)
+            .take(SHARDS)
+            .collect();
+        let book = Self {
+            inner: Arc::new(Inner {
+                config,
+                store,
+                gateways,
+                shards,
+            }),
+        };
         let now_s = unix_ms().div_euclid(1000);
         let mut after = None;
         loop {
@@ -134,7 +140,12 @@ impl TokenBook {
                     issued_ms: row.issued_at,
                     expires_s: row.expires_s,
                 };
-                book.inner.shard(&row.user_id).write().entry(row.user_id).or_default().insert(row.token, entry);
+                book.inner
+                    .shard(&row.user_id)
+                    .write()
+                    .entry(row.user_id)
+                    .or_default()
+                    .insert(row.token, entry);
             }
         }
         Ok(book)
@@ -145,9 +156,15 @@ impl TokenBook {
     /// # Errors
     /// 1501 to 1507. All of them are final: clients log out.
     pub fn check(&self, text: &str) -> Result<Holder, ApiError> {
-        let claims = token::verify(text, self.inner.config.secret.as_bytes(), unix_ms().div_euclid(1000))?;
+        let claims = token::verify(
+            text,
+            self.inner.config.secret.as_bytes(),
+            unix_ms().div_euclid(1000),
+        )?;
         let users = self.inner.shard(&claims.user_id).read();
-        let entry = users.get(&claims.user_id).and_then(|tokens| tokens.get(&token::fingerprint(text)));
+        let entry = users
+            .get(&claims.user_id)
+            .and_then(|tokens| tokens.get(&token::fingerprint(text)));
         match entry {
             Some(entry) if entry.kicked => Err(ApiError::new(ErrorCode::TokenKicked, "")),
             Some(_) => Ok(Holder {
@@ -170,13 +187,8 @@ impl TokenBook {
         let change = shard.change.lock().await;
         let now_ms = unix_ms();
         let now_s = now_ms.div_euclid(1000);
-        let lifetime_s = i64::from(inner.config.expire_days) * 86_400;
-        let claims = Claims {
-            user_id: user_id.to_owned(),
-            platform_id,
-            exp: now_s + lifetime_s,
-            iat: Some(now_s - ISSUED_BACK_S),
-        };
+        let claims = Claims::new(user_id, platform_id, now_s, inner.config.expire_days);
+        let lifetime_s = claims.exp - now_s;
         let text = token::sign(&claims, inner.config.secret.as_bytes());
         let new = NewToken {
             user_id: user_id.to_owned(),
@@ -189,11 +201,19 @@ impl TokenBook {
         let policy = inner.config.policy;
         let decide = |rows: &[TokenRow]| policy.decide(rows, platform_id, &id, now_ms);
         let decision = inner.store.issue(&new, &decide).await?;
-        let entry = Entry { platform_id, kicked: false, issued_ms: now_ms, expires_s: claims.exp };
+        let entry = Entry {
+            platform_id,
+            kicked: false,
+            issued_ms: now_ms,
+            expires_s: claims.exp,
+        };
         shard.issued(user_id, id, entry, &decision);
         drop(change);
         inner.tell(shard).await;
-        Ok(Issued { token: text, lifetime_s })
+        Ok(Issued {
+            token: text,
+            lifetime_s,
+        })
     }
 
     /// Puts all tokens of a user on one platform (`None`: on all) out of force. All gateways know when
@@ -204,7 +224,11 @@ impl TokenBook {
     pub async fn kick(&self, user_id: &str, platform_id: Option<i32>) -> Result<(), ApiError> {
         let shard = self.inner.shard(user_id);
         let change = shard.change.lock().await;
-        let rows = self.inner.store.kick_platform(user_id, platform_id, None, i64::MAX).await?;
+        let rows = self
+            .inner
+            .store
+            .kick_platform(user_id, platform_id, None, i64::MAX)
+            .await?;
         shard.kicked(user_id, rows.iter().map(|row| row.token));
         drop(change);
         self.inner.tell(shard).await;
@@ -247,7 +271,9 @@ impl Shard {
     /// Marks tokens kicked in memory; unknown ones are passed over.
     fn kicked(&self, user_id: &str, ids: impl Iterator<Item = TokenId>) {
         let mut users = self.write();
-        let Some(tokens) = users.get_mut(user_id) else { return };
+        let Some(tokens) = users.get_mut(user_id) else {
+            return;
+        };
         let mut untold = self.untold();
         for id in ids {
             if let Some(entry) = tokens.get_mut(&id) {
@@ -260,10 +286,16 @@ impl Shard {
     /// Live tokens among `ids` that were made no later than `at_ms`.
     fn live_until(&self, user_id: &str, ids: &[Vec<u8>], at_ms: i64) -> Vec<TokenId> {
         let users = self.read();
-        let Some(tokens) = users.get(user_id) else { return Vec::new() };
+        let Some(tokens) = users.get(user_id) else {
+            return Vec::new();
+        };
         ids.iter()
             .filter_map(|id| TokenId::try_from(id.as_slice()).ok())
-            .filter(|id| tokens.get(id).is_some_and(|e| !e.kicked && e.issued_ms <= at_ms))
+            .filter(|id| {
+                tokens
+                    .get(id)
+                    .is_some_and(|e| !e.kicked && e.issued_ms <= at_ms)
+            })
             .collect()
     }
 }
@@ -278,13 +310,19 @@ impl Inner {
         let _tell = shard.tell.lock().await;
         let facts = std::mem::take(&mut *shard.untold());
         if !facts.is_empty() {
-            self.gateways.apply(facts.into_iter().map(FactChange::Token).collect()).await;
+            self.gateways
+                .apply(facts.into_iter().map(FactChange::Token).collect())
+                .await;
         }
     }
 }
 
 fn state(entry: Entry) -> TokenState {
-    if entry.kicked { TokenState::Kicked } else { TokenState::Normal }
+    if entry.kicked {
+        TokenState::Kicked
+    } else {
+        TokenState::Normal
+    }
 }
 
 fn fact(user_id: &str, token: TokenId, entry: Entry, state: TokenState) -> TokenFact {
@@ -299,7 +337,10 @@ fn fact(user_id: &str, token: TokenId, entry: Entry, state: TokenState) -> Token
 
 #[async_trait]
 impl TokenStates for TokenBook {
-    async fn snapshot(&self, wanted: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync)) -> Vec<TokenFact> {
+    async fn snapshot(
+        &self,
+        wanted: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync),
+    ) -> Vec<TokenFact> {
         let now_s = unix_ms().div_euclid(1000);
         let mut facts = Vec::new();
         for shard in &self.inner.shards {
@@ -319,12 +360,21 @@ impl TokenStates for TokenBook {
         let mut ids = shard.live_until(user_id, &record.tokens, record.at_ms);
         let mut rows = Vec::new();
         if !ids.is_empty() {
-            rows = self.inner.store.kick(user_id, &ids).await.map_err(|e| e.to_string())?;
+            rows = self
+                .inner
+                .store
+                .kick(user_id, &ids)
+                .await
+                .map_err(|e| e.to_string())?;
         }
         if record.platform_id != 0 && record.platform_id != ADMIN_PLATFORM {
             let keep = TokenId::try_from(record.keep.as_slice()).ok();
             let platform = Some(record.platform_id);
-            let more = self.inner.store.kick_platform(user_id, platform, keep, record.at_ms).await;
+            let more = self
+                .inner
+                .store
+                .kick_platform(user_id, platform, keep, record.at_ms)
+                .await;
             rows.extend(more.map_err(|e| e.to_string())?);
         }
         ids.extend(rows.iter().map(|row| row.token));

@@ -43,21 +43,32 @@ impl Policy {
     /// [`UnknownPolicy`]: the process must not start with it.
     pub fn new(rule: u8, max: u32) -> Result<Self, UnknownPolicy> {
         let rule = LoginPolicy::from_id(i32::from(rule)).ok_or(UnknownPolicy(rule))?;
-        Ok(Self { rule, max: max.max(1) as usize })
+        Ok(Self {
+            rule,
+            max: max.max(1) as usize,
+        })
     }
 
     /// What becomes of a user's stored tokens when the token `new` is made for `platform`. `new` may be
     /// among them already (made again within the same second).
-    pub fn decide(&self, rows: &[TokenRow], platform: i32, new: &TokenId, now_ms: i64) -> TokenDecision {
+    pub fn decide(
+        &self,
+        rows: &[TokenRow],
+        platform: i32,
+        new: &TokenId,
+        now_ms: i64,
+    ) -> TokenDecision {
         let (held, expired): (Vec<&TokenRow>, Vec<&TokenRow>) = rows
             .iter()
             .filter(|row| row.token != *new)
             .partition(|row| row.expires_s > now_ms.div_euclid(1000));
-        let (mut kicked, mut live): (Vec<&TokenRow>, Vec<&TokenRow>) = held.into_iter().partition(|row| row.kicked);
+        let (mut kicked, mut live): (Vec<&TokenRow>, Vec<&TokenRow>) =
+            held.into_iter().partition(|row| row.kicked);
         // Newest first; the token itself decides between equals, so that the choice is stable.
         live.sort_by_key(|row| (Reverse(row.issued_at), row.token));
-        let (admin, live): (Vec<&TokenRow>, Vec<&TokenRow>) =
-            live.into_iter().partition(|row| row.platform_id == ADMIN_PLATFORM);
+        let (admin, live): (Vec<&TokenRow>, Vec<&TokenRow>) = live
+            .into_iter()
+            .partition(|row| row.platform_id == ADMIN_PLATFORM);
         let mut decision = TokenDecision::default();
         if platform == ADMIN_PLATFORM {
             decision.remove = self.surplus_admin(&admin, now_ms);
@@ -66,19 +77,31 @@ impl Policy {
         }
         decision.remove.extend(expired.iter().map(|row| row.token));
         kicked.sort_by_key(|row| (Reverse(row.issued_at), row.token));
-        decision.remove.extend(kicked.iter().skip(MAX_KICKED).map(|row| row.token));
+        decision
+            .remove
+            .extend(kicked.iter().skip(MAX_KICKED).map(|row| row.token));
         decision
     }
 
     fn surplus(&self, newest_first: &[&TokenRow], platform: i32) -> Vec<TokenId> {
         match self.rule {
-            LoginPolicy::Unlimited => {
-                beyond(newest_first, |row| row.platform_id, |p| self.max - usize::from(p == platform))
-            }
-            LoginPolicy::OnePerPlatform => beyond(newest_first, |row| row.platform_id, |p| usize::from(p != platform)),
+            LoginPolicy::Unlimited => beyond(
+                newest_first,
+                |row| row.platform_id,
+                |p| self.max - usize::from(p == platform),
+            ),
+            LoginPolicy::OnePerPlatform => beyond(
+                newest_first,
+                |row| row.platform_id,
+                |p| usize::from(p != platform),
+            ),
             LoginPolicy::OnePerClass => {
                 let new = class(platform);
-                beyond(newest_first, |row| class(row.platform_id), |held| usize::from(held != new))
+                beyond(
+                    newest_first,
+                    |row| class(row.platform_id),
+                    |held| usize::from(held != new),
+                )
             }
             LoginPolicy::PcAndOther => {
                 let pc = class(platform) == Some(Class::Pc);
@@ -86,7 +109,13 @@ impl Policy {
                     newest_first,
                     |row| class(row.platform_id) == Some(Class::Pc),
                     // On PC `max` with the new one; of all others together one with the new one.
-                    |is_pc| if is_pc { self.max - usize::from(pc) } else { usize::from(pc) },
+                    |is_pc| {
+                        if is_pc {
+                            self.max - usize::from(pc)
+                        } else {
+                            usize::from(pc)
+                        }
+                    },
                 )
             }
         }
@@ -100,7 +129,9 @@ impl Policy {
             .enumerate()
             .skip(self.max - 1)
             .filter(|(at, _)| {
-                let surplus_since = at.checked_sub(self.max).map_or(now_ms, |n| newest_first[n].issued_at);
+                let surplus_since = at
+                    .checked_sub(self.max)
+                    .map_or(now_ms, |n| newest_first[n].issued_at);
                 *at >= ADMIN_HARD_LIMIT || now_ms - surplus_since >= ADMIN_GRACE_MS
             })
             .map(|(_, row)| row.token)
@@ -114,7 +145,12 @@ fn beyond<K: PartialEq>(
     key: impl Fn(&TokenRow) -> K,
     keep: impl Fn(K) -> usize,
 ) -> Vec<TokenId> {
-    let newer = |at: usize, row: &TokenRow| newest_first[..at].iter().filter(|n| key(n) == key(row)).count();
+    let newer = |at: usize, row: &TokenRow| {
+        newest_first[..at]
+            .iter()
+            .filter(|n| key(n) == key(row))
+            .count()
+    };
     newest_first
         .iter()
         .enumerate()
@@ -148,7 +184,9 @@ mod tests {
     const NEW: TokenId = [0xff; 16];
 
     fn kicked(rule: u8, max: u32, rows: &[TokenRow], platform: i32) -> Vec<u8> {
-        let decision = Policy::new(rule, max).unwrap().decide(rows, platform, &NEW, 1_000_000);
+        let decision = Policy::new(rule, max)
+            .unwrap()
+            .decide(rows, platform, &NEW, 1_000_000);
         assert_eq!(decision.remove, Vec::<TokenId>::new());
         let mut ids: Vec<u8> = decision.kick.iter().map(|t| t[0]).collect();
         ids.sort_unstable();
@@ -158,9 +196,18 @@ mod tests {
     #[test]
     fn what_each_policy_kicks() {
         // 1, 2 iOS; 3 Android; 4, 5 Windows; 6 Web; 7 admin; 8 HarmonyOS. Higher ids are newer.
-        let held: Vec<TokenRow> = [(1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (6, 5), (7, 10), (8, 11)]
-            .map(|(id, platform)| live(id, platform, i64::from(id)))
-            .to_vec();
+        let held: Vec<TokenRow> = [
+            (1, 1),
+            (2, 1),
+            (3, 2),
+            (4, 3),
+            (5, 3),
+            (6, 5),
+            (7, 10),
+            (8, 11),
+        ]
+        .map(|(id, platform)| live(id, platform, i64::from(id)))
+        .to_vec();
         for (rule, max, platform, expected) in [
             (0, 30, 1, vec![]),
             (0, 2, 1, vec![1]),
@@ -177,7 +224,11 @@ mod tests {
             (5, 2, 3, vec![1, 2, 3, 4, 6]),
             (5, 1, 5, vec![1, 2, 3, 4, 6, 8]),
         ] {
-            assert_eq!(kicked(rule, max, &held, platform), expected, "rule {rule} max {max} platform {platform}");
+            assert_eq!(
+                kicked(rule, max, &held, platform),
+                expected,
+                "rule {rule} max {max} platform {platform}"
+            );
         }
     }
 
@@ -189,7 +240,10 @@ mod tests {
 
     #[test]
     fn dead_tokens_and_the_token_itself_do_not_count() {
-        let dead = TokenRow { kicked: true, ..live(1, 1, 50) };
+        let dead = TokenRow {
+            kicked: true,
+            ..live(1, 1, 50)
+        };
         let again = live(0xff, 1, 60);
         assert_eq!(kicked(1, 30, &[dead, again], 1), Vec::<u8>::new());
     }
@@ -202,18 +256,38 @@ mod tests {
         // 1 became surplus when 3 was made, 2 becomes so with the new one.
         assert!(removed(499_999).is_empty());
         assert_eq!(removed(500_000), [[1; 16]]);
-        let many: Vec<TokenRow> =
-            (0..1_200u32).map(|n| TokenRow { token: u128::from(n).to_be_bytes(), ..live(0, 10, i64::from(n)) }).collect();
-        assert_eq!(policy.decide(&many, 10, &NEW, 1_200).remove.len(), 200, "the hard limit");
+        let many: Vec<TokenRow> = (0..1_200u32)
+            .map(|n| TokenRow {
+                token: u128::from(n).to_be_bytes(),
+                ..live(0, 10, i64::from(n))
+            })
+            .collect();
+        assert_eq!(
+            policy.decide(&many, 10, &NEW, 1_200).remove.len(),
+            200,
+            "the hard limit"
+        );
     }
 
     #[test]
     fn expired_and_surplus_kicked_tokens_are_forgotten() {
         let policy = Policy::new(1, 2).unwrap();
-        let mut held: Vec<TokenRow> =
-            (0..70).map(|id| TokenRow { kicked: true, ..live(id, 1, i64::from(id)) }).collect();
-        held.push(TokenRow { expires_s: 1_000, ..live(99, 1, 99) });
-        let mut removed: Vec<u8> = policy.decide(&held, 5, &NEW, 1_000_000).remove.iter().map(|t| t[0]).collect();
+        let mut held: Vec<TokenRow> = (0..70)
+            .map(|id| TokenRow {
+                kicked: true,
+                ..live(id, 1, i64::from(id))
+            })
+            .collect();
+        held.push(TokenRow {
+            expires_s: 1_000,
+            ..live(99, 1, 99)
+        });
+        let mut removed: Vec<u8> = policy
+            .decide(&held, 5, &NEW, 1_000_000)
+            .remove
+            .iter()
+            .map(|t| t[0])
+            .collect();
         removed.sort_unstable();
         assert_eq!(removed, [0, 1, 2, 3, 4, 5, 99]);
     }
