@@ -2,7 +2,11 @@
 //!
 //! Dependencies point one way: `api` -> `domain` -> `store`; `link` serves the gateways.
 
+pub mod api;
+pub mod app;
+pub mod clock;
 pub mod domain;
 pub mod link;
 pub mod ports;
 pub mod store;
+pub mod tokens;

@@ -1,13 +1,24 @@
 //! The configuration file that gateway and control share.
 //!
 //! Every option has a default but the secrets; every option is documented here and in
-//! `deploy/ringwire.toml`.
+//! `deploy/ringwire.toml`. [`load()`] reads it, [`print()`] shows the values in force, [`read_secret`] reads the secret
+//! it names.
+
+mod check;
+mod hint;
+mod load;
+mod print;
+mod secret;
+
+pub use load::{ConfigError, Problem, load, parse};
+pub use print::print;
+pub use secret::{SECRET_MIN_BYTES, Secret, read_secret};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The whole file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What both processes need.
