@@ -4,7 +4,7 @@
 //! the chat it belongs to; a stream of two users also by those two, even without a record. Ids are
 //! not taken apart to find users: a stream without a record is judged by the parties of its messages.
 
-use crate::store::{StoreResult, Stores, Window};
+use crate::store::{MessageStore, StoreResult, Window};
 use ringwire_protocol::conversation_id::{
     SESSION_NOTIFICATION, SESSION_SINGLE, is_notification, notification_of_users,
 };
@@ -47,7 +47,11 @@ fn chats_of(stream: &str) -> Option<[String; 3]> {
 ///
 /// # Errors
 /// Database failures.
-pub async fn access(stores: &Stores, user_id: &str, conversation_ids: &[String]) -> StoreResult<Vec<(Window, Access)>> {
+pub async fn access(
+    messages: &dyn MessageStore,
+    user_id: &str,
+    conversation_ids: &[String],
+) -> StoreResult<Vec<(Window, Access)>> {
     let mut asked: Vec<String> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut ask = |id: &str| {
@@ -60,7 +64,7 @@ pub async fn access(stores: &Stores, user_id: &str, conversation_ids: &[String])
         ask(id);
         chats_of(id).iter().flatten().for_each(|chat| ask(chat));
     }
-    let windows = stores.messages.windows(user_id, &asked).await?;
+    let windows = messages.windows(user_id, &asked).await?;
     let window = |id: &str| places.get(id).and_then(|at| windows.get(*at)).cloned().unwrap_or_default();
     Ok(conversation_ids
         .iter()

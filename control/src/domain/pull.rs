@@ -13,7 +13,7 @@
 use super::message_access::{Access, access, is_party};
 use super::pull_rules::{Cut, Selected, list, range_is_end, select};
 use super::reply_budget::{REPLY_BYTES, ReplyBudget};
-use crate::store::{RangeQuery, StoredMessage, Stores};
+use crate::store::{MessageStore, RangeQuery, StoredMessage};
 use prost::Message as _;
 use ringwire_protocol::conversation_id::{SESSION_SINGLE, is_notification};
 use ringwire_protocol::error::ApiError;
@@ -148,12 +148,12 @@ impl Pending {
 ///
 /// # Errors
 /// 1001 for more than [`MAX_CONVERSATIONS`] ranges; 500 when the store fails.
-pub async fn by_ranges(stores: &Stores, request: &PullMessageBySeqsReq) -> Result<PullMessageBySeqsResp, ApiError> {
-    by_ranges_within(stores, request, ReplyBudget::default()).await
+pub async fn by_ranges(messages: &dyn MessageStore, request: &PullMessageBySeqsReq) -> Result<PullMessageBySeqsResp, ApiError> {
+    by_ranges_within(messages, request, ReplyBudget::default()).await
 }
 
 async fn by_ranges_within(
-    stores: &Stores,
+    messages: &dyn MessageStore,
     request: &PullMessageBySeqsReq,
     mut budget: ReplyBudget,
 ) -> Result<PullMessageBySeqsResp, ApiError> {
@@ -163,7 +163,7 @@ async fn by_ranges_within(
     // A conversation has one place in the reply: its last range counts.
     let ranges: BTreeMap<&str, _> = request.seq_ranges.iter().map(|range| (range.conversation_id.as_str(), range)).collect();
     let ids: Vec<String> = ranges.keys().map(|id| (*id).to_owned()).collect();
-    let access = access(stores, &request.user_id, &ids).await?;
+    let access = access(messages, &request.user_id, &ids).await?;
     let mut pending = Vec::new();
     for (range, (_, access)) in ranges.values().zip(access) {
         let Some(visible) = access.range() else { continue };
@@ -191,7 +191,7 @@ async fn by_ranges_within(
         if queries.is_empty() {
             break;
         }
-        let found = stores.messages.ranges(&queries).await?;
+        let found = messages.ranges(&queries).await?;
         for ((pending, query), rows) in open.into_iter().zip(&queries).zip(found) {
             pending.take(&request.user_id, query, &rows, &mut budget);
         }
@@ -209,12 +209,12 @@ async fn by_ranges_within(
 /// # Errors
 /// 1001 for more than [`MAX_CONVERSATIONS`] conversations or [`MAX_SEQS`] seqs; 500 when the store
 /// fails.
-pub async fn by_seqs(stores: &Stores, request: &GetSeqMessageReq) -> Result<GetSeqMessageResp, ApiError> {
-    by_seqs_within(stores, request, ReplyBudget::default()).await
+pub async fn by_seqs(messages: &dyn MessageStore, request: &GetSeqMessageReq) -> Result<GetSeqMessageResp, ApiError> {
+    by_seqs_within(messages, request, ReplyBudget::default()).await
 }
 
 async fn by_seqs_within(
-    stores: &Stores,
+    messages: &dyn MessageStore,
     request: &GetSeqMessageReq,
     mut budget: ReplyBudget,
 ) -> Result<GetSeqMessageResp, ApiError> {
@@ -223,7 +223,7 @@ async fn by_seqs_within(
         return Err(ApiError::args(format!("at most {MAX_CONVERSATIONS} conversations and {MAX_SEQS} seqs")));
     }
     let ids: Vec<String> = request.conversations.iter().map(|c| c.conversation_id.clone()).collect();
-    let access = access(stores, &request.user_id, &ids).await?;
+    let access = access(messages, &request.user_id, &ids).await?;
     let mut reply = GetSeqMessageResp::default();
     for (conversation, (_, access)) in request.conversations.iter().zip(access) {
         let id = &conversation.conversation_id;
@@ -234,7 +234,7 @@ async fn by_seqs_within(
             Some(visible) => {
                 let listed = list(&conversation.seqs, request.order(), visible);
                 let only_party = matches!(access, Access::IfParty(_)).then_some(request.user_id.as_str());
-                let (msgs, cut) = read_list(stores, id, &listed.seqs, request.order(), only_party, &mut budget).await?;
+                let (msgs, cut) = read_list(messages, id, &listed.seqs, request.order(), only_party, &mut budget).await?;
                 match cut {
                     false => PullMsgs { msgs, is_end: listed.is_end, end_seq: listed.end_seq },
                     true => PullMsgs { msgs, is_end: false, end_seq: 0 },
@@ -251,7 +251,7 @@ async fn by_seqs_within(
 /// Reads the seqs of one conversation, those that matter most first. Returns the messages in the
 /// order of `seqs`, and whether some had no room.
 async fn read_list(
-    stores: &Stores,
+    messages: &dyn MessageStore,
     conversation_id: &str,
     seqs: &[i64],
     order: PullOrder,
@@ -266,7 +266,7 @@ async fn read_list(
     let mut taken: BTreeMap<i64, MsgData> = BTreeMap::new();
     let mut cut = false;
     'rounds: for round in wanted.chunks(ROUND) {
-        let found = stores.messages.by_seqs(&[(conversation_id.to_owned(), round.to_vec())]).await?;
+        let found = messages.by_seqs(&[(conversation_id.to_owned(), round.to_vec())]).await?;
         let rows: HashMap<i64, &StoredMessage> = found.iter().flatten().map(|row| (row.seq, row)).collect();
         for &seq in round {
             let msg = rows.get(&seq).map_or_else(|| placeholder(seq), |row| seen(row));
@@ -294,13 +294,13 @@ async fn read_list(
 ///
 /// # Errors
 /// 1001 for more than [`MAX_CONVERSATIONS`] conversations; 500 when the store fails.
-pub async fn last_messages(stores: &Stores, request: &GetLastMessageReq) -> Result<GetLastMessageResp, ApiError> {
+pub async fn last_messages(messages: &dyn MessageStore, request: &GetLastMessageReq) -> Result<GetLastMessageResp, ApiError> {
     if request.conversation_i_ds.len() > MAX_CONVERSATIONS {
         return Err(ApiError::args(format!("at most {MAX_CONVERSATIONS} conversationIDs")));
     }
     let mut budget = ReplyBudget::default();
     let mut reply = GetLastMessageResp::default();
-    for (id, msg) in newest_visible(stores, &request.user_id, &request.conversation_i_ds).await? {
+    for (id, msg) in newest_visible(messages, &request.user_id, &request.conversation_i_ds).await? {
         if budget.take_entry(&id, msg.encoded_len()) {
             reply.msgs.insert(id, msg);
         }
@@ -313,7 +313,7 @@ pub async fn last_messages(stores: &Stores, request: &GetLastMessageReq) -> Resu
 /// # Errors
 /// 500 when the store fails.
 pub(super) async fn newest_visible(
-    stores: &Stores,
+    messages: &dyn MessageStore,
     user_id: &str,
     conversation_ids: &[String],
 ) -> Result<BTreeMap<String, MsgData>, ApiError> {
@@ -321,14 +321,14 @@ pub(super) async fn newest_visible(
     for ids in conversation_ids.chunks(ROUND) {
         let mut queries = Vec::new();
         let mut parties = Vec::new();
-        for (id, (_, access)) in ids.iter().zip(access(stores, user_id, ids).await?) {
+        for (id, (_, access)) in ids.iter().zip(access(messages, user_id, ids).await?) {
             let Some((begin, end)) = access.range().filter(|(first, last)| first <= last) else { continue };
             queries.push(RangeQuery { conversation_id: id.clone(), begin, end, limit: 1, highest: true });
             parties.push(matches!(access, Access::IfParty(_)));
         }
         // Nearly always the very newest is there; only for the others is more read.
         for limit in [1, LAST_LOOK] {
-            let found = stores.messages.ranges(&queries).await?;
+            let found = messages.ranges(&queries).await?;
             let mut again = (Vec::new(), Vec::new());
             for ((mut query, only_party), rows) in queries.into_iter().zip(parties).zip(found) {
                 let visible = rows.iter().rev().map(seen).find(|msg| msg.status < STATUS_DELETED);

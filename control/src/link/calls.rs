@@ -64,6 +64,7 @@ impl Link {
             }
         };
         let stores = &self.stores;
+        let messages = stores.messages.as_ref();
         match call.kind {
             NEWEST_SEQ => {
                 let request: pb::sdkws::GetMaxSeqReq = decode(&call.data)?;
@@ -73,12 +74,12 @@ impl Link {
             PULL_BY_RANGES => {
                 let request: pb::sdkws::PullMessageBySeqsReq = decode(&call.data)?;
                 own(&request.user_id)?;
-                Ok(pull::by_ranges(stores, &request).await?.encode_to_vec())
+                Ok(pull::by_ranges(messages, &request).await?.encode_to_vec())
             }
             PULL_BY_SEQS => {
                 let mut request: pb::msg::GetSeqMessageReq = decode(&call.data)?;
                 request.user_id.clone_from(&call.user_id);
-                Ok(pull::by_seqs(stores, &request).await?.encode_to_vec())
+                Ok(pull::by_seqs(messages, &request).await?.encode_to_vec())
             }
             READ_AND_MAX_SEQS => {
                 let request: pb::msg::GetConversationsHasReadAndMaxSeqReq = decode(&call.data)?;
@@ -91,7 +92,7 @@ impl Link {
             LAST_MESSAGES => {
                 let mut request: pb::msg::GetLastMessageReq = decode(&call.data)?;
                 request.user_id.clone_from(&call.user_id);
-                Ok(pull::last_messages(stores, &request).await?.encode_to_vec())
+                Ok(pull::last_messages(messages, &request).await?.encode_to_vec())
             }
             LOGOUT => {
                 let request: pb::push::DelUserPushTokenReq = decode(&call.data)?;
