@@ -1,11 +1,14 @@
 //! Every route of the HTTP API (spec: api.md 10). All of them are POST.
 
 use super::route::{Route, post};
-use super::{auth, client_config, friend, group, presence, server_time, statistics, user};
+use super::{
+    auth, client_config, conversation, friend, group, jssdk, msg, presence, server_time,
+    statistics, user,
+};
 
 /// The table.
 pub fn routes() -> Vec<Route> {
-    vec![
+    let mut routes = vec![
         post!("/auth/get_admin_token", Open, auth::get_admin_token),
         post!("/auth/parse_token", Open, auth::parse_token),
         post!("/auth/get_user_token", Admin, auth::get_user_token),
@@ -126,13 +129,62 @@ pub fn routes() -> Vec<Route> {
             Own,
             group::get_group_application_unhandled_count
         ),
+        post!(
+            "/conversation/get_conversation",
+            Own,
+            conversation::get_conversation
+        ),
+        post!(
+            "/conversation/get_conversations",
+            Own,
+            conversation::get_conversations
+        ),
+        post!(
+            "/conversation/get_all_conversations",
+            Own,
+            conversation::get_all_conversations
+        ),
+        post!(
+            "/conversation/get_owner_conversation",
+            Own,
+            conversation::get_owner_conversation
+        ),
+        post!(
+            "/conversation/get_incremental_conversations",
+            Own,
+            conversation::get_incremental_conversations
+        ),
+        post!(
+            "/conversation/get_full_conversation_ids",
+            Own,
+            conversation::get_full_conversation_ids
+        ),
+        post!(
+            "/conversation/get_not_notify_conversation_ids",
+            Own,
+            conversation::get_not_notify_conversation_ids
+        ),
+        post!(
+            "/conversation/get_pinned_conversation_ids",
+            Own,
+            conversation::get_pinned_conversation_ids
+        ),
+        post!("/msg/newest_seq", Own, msg::newest_seq),
+        post!("/msg/pull_msg_by_seq", Own, msg::pull_msg_by_seq),
+        post!(
+            "/msg/get_conversations_has_read_and_max_seq",
+            Own,
+            msg::get_conversations_has_read_and_max_seq
+        ),
         post!("/msg/get_server_time", Any, server_time::get_server_time),
         post!(
             "/statistics/user/register",
             Admin,
             statistics::user_register
         ),
-    ]
+    ];
+    routes.extend(jssdk::ROUTES);
+    routes
 }
 
 #[cfg(test)]

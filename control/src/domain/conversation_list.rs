@@ -5,7 +5,8 @@ use crate::store::{ConversationRecord, Log, Page, StoreResult, Stores};
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::id_hash::id_hash;
 use ringwire_protocol::pb::conversation::{
-    Conversation, GetFullOwnerConversationIDsResp, GetIncrementalConversationResp, GetOwnerConversationResp,
+    Conversation, GetFullOwnerConversationIDsResp, GetIncrementalConversationResp,
+    GetOwnerConversationResp,
 };
 
 fn shown(records: Vec<ConversationRecord>) -> Vec<Conversation> {
@@ -16,7 +17,11 @@ fn shown(records: Vec<ConversationRecord>) -> Vec<Conversation> {
 ///
 /// # Errors
 /// 500 when the store fails.
-pub async fn by_id(stores: &Stores, owner_id: &str, ids: &[String]) -> Result<Vec<Conversation>, ApiError> {
+pub async fn by_id(
+    stores: &Stores,
+    owner_id: &str,
+    ids: &[String],
+) -> Result<Vec<Conversation>, ApiError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -29,7 +34,10 @@ pub async fn by_id(stores: &Stores, owner_id: &str, ids: &[String]) -> Result<Ve
 /// 1004 when the owner has none of this id; 500 when the store fails.
 pub async fn one(stores: &Stores, owner_id: &str, id: &str) -> Result<Conversation, ApiError> {
     let found = by_id(stores, owner_id, &[id.to_owned()]).await?;
-    found.into_iter().next().ok_or_else(|| ApiError::not_found("conversation"))
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| ApiError::not_found("conversation"))
 }
 
 /// All records of an owner.
@@ -44,9 +52,19 @@ pub async fn all(stores: &Stores, owner_id: &str) -> StoreResult<Vec<Conversatio
 ///
 /// # Errors
 /// 500 when the store fails.
-pub async fn page(stores: &Stores, owner_id: &str, page: Option<Page>) -> StoreResult<GetOwnerConversationResp> {
-    let (total, records) = stores.conversations.page(owner_id, page.unwrap_or(Page::first(0))).await?;
-    Ok(GetOwnerConversationResp { total, conversations: shown(records) })
+pub async fn page(
+    stores: &Stores,
+    owner_id: &str,
+    page: Option<Page>,
+) -> StoreResult<GetOwnerConversationResp> {
+    let (total, records) = stores
+        .conversations
+        .page(owner_id, page.unwrap_or(Page::first(0)))
+        .await?;
+    Ok(GetOwnerConversationResp {
+        total,
+        conversations: shown(records),
+    })
 }
 
 /// What changed since the version a client holds.
@@ -60,7 +78,10 @@ pub async fn incremental(
     version: u64,
 ) -> Result<GetIncrementalConversationResp, ApiError> {
     // The version first, the records after it: what changes in between is delivered again.
-    let changes = stores.versions.changes(Log::Conversations, owner_id, version_id, version).await?;
+    let changes = stores
+        .versions
+        .changes(Log::Conversations, owner_id, version_id, version)
+        .await?;
     Ok(GetIncrementalConversationResp {
         insert: by_id(stores, owner_id, &changes.inserted).await?,
         update: by_id(stores, owner_id, &changes.updated).await?,
@@ -75,8 +96,15 @@ pub async fn incremental(
 ///
 /// # Errors
 /// 500 when the store fails.
-pub async fn full_ids(stores: &Stores, owner_id: &str, hash: u64) -> StoreResult<GetFullOwnerConversationIDsResp> {
-    let full = stores.versions.full_ids(Log::Conversations, owner_id).await?;
+pub async fn full_ids(
+    stores: &Stores,
+    owner_id: &str,
+    hash: u64,
+) -> StoreResult<GetFullOwnerConversationIDsResp> {
+    let full = stores
+        .versions
+        .full_ids(Log::Conversations, owner_id)
+        .await?;
     let equal = id_hash(&full.ids) == hash;
     Ok(GetFullOwnerConversationIDsResp {
         version: full.head.version,

@@ -34,7 +34,8 @@ impl Access {
 
 /// Whether the user takes part in a message between two users.
 pub fn is_party(user_id: &str, msg: &MsgData) -> bool {
-    matches!(msg.session_type, SESSION_SINGLE | SESSION_NOTIFICATION) && (msg.send_id == user_id || msg.recv_id == user_id)
+    matches!(msg.session_type, SESSION_SINGLE | SESSION_NOTIFICATION)
+        && (msg.send_id == user_id || msg.recv_id == user_id)
 }
 
 /// The chats that share a notification stream.
@@ -65,14 +66,26 @@ pub async fn access(
         chats_of(id).iter().flatten().for_each(|chat| ask(chat));
     }
     let windows = messages.windows(user_id, &asked).await?;
-    let window = |id: &str| places.get(id).and_then(|at| windows.get(*at)).cloned().unwrap_or_default();
+    let window = |id: &str| {
+        places
+            .get(id)
+            .and_then(|at| windows.get(*at))
+            .cloned()
+            .unwrap_or_default()
+    };
     Ok(conversation_ids
         .iter()
         .map(|id| {
             let own = window(id);
             let access = match chats_of(id) {
                 None => of_chat(&own),
-                Some([single, account, group]) => of_stream(user_id, id, &own, &[window(&single), window(&account)], &window(&group)),
+                Some([single, account, group]) => of_stream(
+                    user_id,
+                    id,
+                    &own,
+                    &[window(&single), window(&account)],
+                    &window(&group),
+                ),
             };
             (own, access)
         })
@@ -81,17 +94,32 @@ pub async fn access(
 
 fn of_chat(window: &Window) -> Access {
     // A stream never has a record, whatever a client made of its id.
-    if window.has_record && !is_notification(&window.conversation_id) { Access::Visible(window.visible()) } else { Access::None }
+    if window.has_record && !is_notification(&window.conversation_id) {
+        Access::Visible(window.visible())
+    } else {
+        Access::None
+    }
 }
 
-fn of_stream(user_id: &str, stream: &str, own: &Window, users: &[Window], group: &Window) -> Access {
-    if stream == notification_of_users(user_id, user_id) || users.iter().any(|chat| chat.has_record) {
+fn of_stream(
+    user_id: &str,
+    stream: &str,
+    own: &Window,
+    users: &[Window],
+    group: &Window,
+) -> Access {
+    if stream == notification_of_users(user_id, user_id) || users.iter().any(|chat| chat.has_record)
+    {
         return Access::Visible(own.visible());
     }
     if group.has_record {
         // Who left the group reads up to where he left, and nothing when that was not written down.
         let left = group.user_max_seq > 0;
-        return if left && own.user_max_seq == 0 { Access::None } else { Access::Visible(own.visible()) };
+        return if left && own.user_max_seq == 0 {
+            Access::None
+        } else {
+            Access::Visible(own.visible())
+        };
     }
     Access::IfParty(own.visible())
 }
@@ -101,7 +129,12 @@ mod tests {
     use super::*;
 
     fn window(max_seq: i64, has_record: bool, user_max_seq: i64) -> Window {
-        Window { max_seq, has_record, user_max_seq, ..Window::default() }
+        Window {
+            max_seq,
+            has_record,
+            user_max_seq,
+            ..Window::default()
+        }
     }
 
     #[test]
@@ -119,15 +152,37 @@ mod tests {
         // (stream, own, chats of two users, group) -> access of user "u"
         let cases = [
             ("n_u_u", &own, &none2, &none, Access::Visible((1, 5))),
-            ("n_u_v", &own, &[yes.clone(), none.clone()], &none, Access::Visible((1, 5))),
-            ("n_u_v", &own, &[none.clone(), yes.clone()], &none, Access::Visible((1, 5))),
+            (
+                "n_u_v",
+                &own,
+                &[yes.clone(), none.clone()],
+                &none,
+                Access::Visible((1, 5)),
+            ),
+            (
+                "n_u_v",
+                &own,
+                &[none.clone(), yes.clone()],
+                &none,
+                Access::Visible((1, 5)),
+            ),
             ("n_u_v", &own, &none2, &none, Access::IfParty((1, 5))),
             ("n_g", &own, &none2, &yes, Access::Visible((1, 5))),
             ("n_g", &own, &none2, &window(9, true, 4), Access::None),
-            ("n_g", &window(5, false, 2), &none2, &window(9, true, 4), Access::Visible((1, 2))),
+            (
+                "n_g",
+                &window(5, false, 2),
+                &none2,
+                &window(9, true, 4),
+                Access::Visible((1, 2)),
+            ),
         ];
         for (stream, own, users, group, expected) in cases {
-            assert_eq!(of_stream("u", stream, own, users, group), expected, "{stream} {own:?} {group:?}");
+            assert_eq!(
+                of_stream("u", stream, own, users, group),
+                expected,
+                "{stream} {own:?} {group:?}"
+            );
         }
     }
 
@@ -142,6 +197,9 @@ mod tests {
         assert!(is_party("a", &msg(1, "a", "b_c")));
         assert!(is_party("b_c", &msg(4, "a", "b_c")));
         assert!(!is_party("b", &msg(1, "a", "b_c")));
-        assert!(!is_party("a", &msg(3, "a", "g")), "a group's stream needs membership");
+        assert!(
+            !is_party("a", &msg(3, "a", "g")),
+            "a group's stream needs membership"
+        );
     }
 }

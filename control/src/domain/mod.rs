@@ -1,5 +1,6 @@
 //! The rules: what is answered to whom, and what follows from a change. No HTTP, no sockets, no SQL.
 
+pub mod active_conversations;
 pub mod caller;
 pub mod conversation_list;
 pub mod friends;

@@ -17,8 +17,12 @@ use crate::store::{MessageStore, RangeQuery, StoredMessage};
 use prost::Message as _;
 use ringwire_protocol::conversation_id::{SESSION_SINGLE, is_notification};
 use ringwire_protocol::error::ApiError;
-use ringwire_protocol::pb::msg::{GetLastMessageReq, GetLastMessageResp, GetSeqMessageReq, GetSeqMessageResp};
-use ringwire_protocol::pb::sdkws::{MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PullMsgs, PullOrder};
+use ringwire_protocol::pb::msg::{
+    GetLastMessageReq, GetLastMessageResp, GetSeqMessageReq, GetSeqMessageResp,
+};
+use ringwire_protocol::pb::sdkws::{
+    MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PullMsgs, PullOrder,
+};
 use std::collections::{BTreeMap, HashMap};
 
 /// Conversations in one pull.
@@ -47,7 +51,10 @@ fn seen(stored: &StoredMessage) -> MsgData {
             msg.is_read &= msg.session_type == SESSION_SINGLE;
             if msg.encoded_len() > LARGEST {
                 // No reply could carry it: shown as deleted, so that nobody asks for it for ever.
-                msg = MsgData { send_time: msg.send_time, ..placeholder(stored.seq) };
+                msg = MsgData {
+                    send_time: msg.send_time,
+                    ..placeholder(stored.seq)
+                };
             }
             msg
         }
@@ -58,7 +65,11 @@ fn seen(stored: &StoredMessage) -> MsgData {
 
 /// Stands for a seq without a message.
 fn placeholder(seq: i64) -> MsgData {
-    MsgData { seq, status: STATUS_DELETED, ..MsgData::default() }
+    MsgData {
+        seq,
+        status: STATUS_DELETED,
+        ..MsgData::default()
+    }
 }
 
 /// Gives placeholders the sendTime of the nearest older message. `msgs` ascend by seq.
@@ -91,18 +102,41 @@ impl Pending {
         let (begin, end) = if self.highest {
             (rest.begin.max(rest.end.saturating_sub(rows - 1)), rest.end)
         } else {
-            (rest.begin, rest.end.min(rest.begin.saturating_add(rows - 1)))
+            (
+                rest.begin,
+                rest.end.min(rest.begin.saturating_add(rows - 1)),
+            )
         };
         let conversation_id = self.conversation_id.clone();
-        Some(RangeQuery { conversation_id, begin, end, limit: rows, highest: self.highest })
+        Some(RangeQuery {
+            conversation_id,
+            begin,
+            end,
+            limit: rows,
+            highest: self.highest,
+        })
     }
 
     /// Takes what came for a query; stops the range where the reply is full.
-    fn take(&mut self, user_id: &str, query: &RangeQuery, rows: &[StoredMessage], budget: &mut ReplyBudget) {
+    fn take(
+        &mut self,
+        user_id: &str,
+        query: &RangeQuery,
+        rows: &[StoredMessage],
+        budget: &mut ReplyBudget,
+    ) {
         let by_seq: HashMap<i64, &StoredMessage> = rows.iter().map(|row| (row.seq, row)).collect();
-        let msg = |seq: i64| by_seq.get(&seq).map_or_else(|| placeholder(seq), |row| seen(row));
+        let msg = |seq: i64| {
+            by_seq
+                .get(&seq)
+                .map_or_else(|| placeholder(seq), |row| seen(row))
+        };
         let span = query.begin..=query.end;
-        let seqs: Vec<i64> = if self.highest { span.rev().collect() } else { span.collect() };
+        let seqs: Vec<i64> = if self.highest {
+            span.rev().collect()
+        } else {
+            span.collect()
+        };
         for seq in seqs {
             let msg = msg(seq);
             if self.only_party && by_seq.contains_key(&seq) && !is_party(user_id, &msg) {
@@ -119,9 +153,15 @@ impl Pending {
         }
         self.rest = self.rest.and_then(|rest| {
             let left = if self.highest {
-                Selected { begin: rest.begin, end: query.begin - 1 }
+                Selected {
+                    begin: rest.begin,
+                    end: query.begin - 1,
+                }
             } else {
-                Selected { begin: query.end.saturating_add(1), end: rest.end }
+                Selected {
+                    begin: query.end.saturating_add(1),
+                    end: rest.end,
+                }
             };
             (left.begin <= left.end).then_some(left)
         });
@@ -129,7 +169,12 @@ impl Pending {
 
     fn finish(mut self, order: PullOrder) -> Option<(String, PullMsgs)> {
         // Placeholders alone prove no party.
-        if self.only_party && self.msgs.iter().all(|m| m.status == STATUS_DELETED && m.send_id.is_empty()) {
+        if self.only_party
+            && self
+                .msgs
+                .iter()
+                .all(|m| m.status == STATUS_DELETED && m.send_id.is_empty())
+        {
             return None;
         }
         if self.msgs.is_empty() {
@@ -139,8 +184,21 @@ impl Pending {
             self.msgs.reverse();
         }
         date_placeholders(&mut self.msgs);
-        let is_end = range_is_end(order, self.requested.0, self.requested.1, self.visible, self.cut);
-        Some((self.conversation_id, PullMsgs { msgs: self.msgs, is_end, end_seq: 0 }))
+        let is_end = range_is_end(
+            order,
+            self.requested.0,
+            self.requested.1,
+            self.visible,
+            self.cut,
+        );
+        Some((
+            self.conversation_id,
+            PullMsgs {
+                msgs: self.msgs,
+                is_end,
+                end_seq: 0,
+            },
+        ))
     }
 }
 
@@ -148,7 +206,10 @@ impl Pending {
 ///
 /// # Errors
 /// 1001 for more than [`MAX_CONVERSATIONS`] ranges; 500 when the store fails.
-pub async fn by_ranges(messages: &dyn MessageStore, request: &PullMessageBySeqsReq) -> Result<PullMessageBySeqsResp, ApiError> {
+pub async fn by_ranges(
+    messages: &dyn MessageStore,
+    request: &PullMessageBySeqsReq,
+) -> Result<PullMessageBySeqsResp, ApiError> {
     by_ranges_within(messages, request, ReplyBudget::default()).await
 }
 
@@ -158,18 +219,28 @@ async fn by_ranges_within(
     mut budget: ReplyBudget,
 ) -> Result<PullMessageBySeqsResp, ApiError> {
     if request.seq_ranges.len() > MAX_CONVERSATIONS {
-        return Err(ApiError::args(format!("at most {MAX_CONVERSATIONS} seqRanges")));
+        return Err(ApiError::args(format!(
+            "at most {MAX_CONVERSATIONS} seqRanges"
+        )));
     }
     // A conversation has one place in the reply: its last range counts.
-    let ranges: BTreeMap<&str, _> = request.seq_ranges.iter().map(|range| (range.conversation_id.as_str(), range)).collect();
+    let ranges: BTreeMap<&str, _> = request
+        .seq_ranges
+        .iter()
+        .map(|range| (range.conversation_id.as_str(), range))
+        .collect();
     let ids: Vec<String> = ranges.keys().map(|id| (*id).to_owned()).collect();
     let access = access(messages, &request.user_id, &ids).await?;
     let mut pending = Vec::new();
     for (range, (_, access)) in ranges.values().zip(access) {
-        let Some(visible) = access.range() else { continue };
+        let Some(visible) = access.range() else {
+            continue;
+        };
         let stream = is_notification(&range.conversation_id);
         let num = (!stream).then_some(range.num);
-        let Some(selected) = select(range.begin, range.end, num, visible) else { continue };
+        let Some(selected) = select(range.begin, range.end, num, visible) else {
+            continue;
+        };
         if !budget.take_entry(&range.conversation_id, 32) {
             break;
         }
@@ -197,8 +268,15 @@ async fn by_ranges_within(
         }
     }
     let mut reply = PullMessageBySeqsResp::default();
-    for (id, pulled) in pending.into_iter().filter_map(|p| p.finish(request.order())) {
-        let map = if is_notification(&id) { &mut reply.notification_msgs } else { &mut reply.msgs };
+    for (id, pulled) in pending
+        .into_iter()
+        .filter_map(|p| p.finish(request.order()))
+    {
+        let map = if is_notification(&id) {
+            &mut reply.notification_msgs
+        } else {
+            &mut reply.msgs
+        };
         map.insert(id, pulled);
     }
     Ok(reply)
@@ -209,7 +287,10 @@ async fn by_ranges_within(
 /// # Errors
 /// 1001 for more than [`MAX_CONVERSATIONS`] conversations or [`MAX_SEQS`] seqs; 500 when the store
 /// fails.
-pub async fn by_seqs(messages: &dyn MessageStore, request: &GetSeqMessageReq) -> Result<GetSeqMessageResp, ApiError> {
+pub async fn by_seqs(
+    messages: &dyn MessageStore,
+    request: &GetSeqMessageReq,
+) -> Result<GetSeqMessageResp, ApiError> {
     by_seqs_within(messages, request, ReplyBudget::default()).await
 }
 
@@ -220,9 +301,15 @@ async fn by_seqs_within(
 ) -> Result<GetSeqMessageResp, ApiError> {
     let seqs: usize = request.conversations.iter().map(|c| c.seqs.len()).sum();
     if request.conversations.len() > MAX_CONVERSATIONS || seqs > MAX_SEQS {
-        return Err(ApiError::args(format!("at most {MAX_CONVERSATIONS} conversations and {MAX_SEQS} seqs")));
+        return Err(ApiError::args(format!(
+            "at most {MAX_CONVERSATIONS} conversations and {MAX_SEQS} seqs"
+        )));
     }
-    let ids: Vec<String> = request.conversations.iter().map(|c| c.conversation_id.clone()).collect();
+    let ids: Vec<String> = request
+        .conversations
+        .iter()
+        .map(|c| c.conversation_id.clone())
+        .collect();
     let access = access(messages, &request.user_id, &ids).await?;
     let mut reply = GetSeqMessageResp::default();
     for (conversation, (_, access)) in request.conversations.iter().zip(access) {
@@ -233,16 +320,37 @@ async fn by_seqs_within(
         let pulled = match access.range() {
             Some(visible) => {
                 let listed = list(&conversation.seqs, request.order(), visible);
-                let only_party = matches!(access, Access::IfParty(_)).then_some(request.user_id.as_str());
-                let (msgs, cut) = read_list(messages, id, &listed.seqs, request.order(), only_party, &mut budget).await?;
+                let only_party =
+                    matches!(access, Access::IfParty(_)).then_some(request.user_id.as_str());
+                let (msgs, cut) = read_list(
+                    messages,
+                    id,
+                    &listed.seqs,
+                    request.order(),
+                    only_party,
+                    &mut budget,
+                )
+                .await?;
                 match cut {
-                    false => PullMsgs { msgs, is_end: listed.is_end, end_seq: listed.end_seq },
-                    true => PullMsgs { msgs, is_end: false, end_seq: 0 },
+                    false => PullMsgs {
+                        msgs,
+                        is_end: listed.is_end,
+                        end_seq: listed.end_seq,
+                    },
+                    true => PullMsgs {
+                        msgs,
+                        is_end: false,
+                        end_seq: 0,
+                    },
                 }
             }
             None => PullMsgs::default(),
         };
-        let map = if is_notification(id) { &mut reply.notification_msgs } else { &mut reply.msgs };
+        let map = if is_notification(id) {
+            &mut reply.notification_msgs
+        } else {
+            &mut reply.msgs
+        };
         map.insert(id.clone(), pulled);
     }
     Ok(reply)
@@ -266,10 +374,15 @@ async fn read_list(
     let mut taken: BTreeMap<i64, MsgData> = BTreeMap::new();
     let mut cut = false;
     'rounds: for round in wanted.chunks(ROUND) {
-        let found = messages.by_seqs(&[(conversation_id.to_owned(), round.to_vec())]).await?;
-        let rows: HashMap<i64, &StoredMessage> = found.iter().flatten().map(|row| (row.seq, row)).collect();
+        let found = messages
+            .by_seqs(&[(conversation_id.to_owned(), round.to_vec())])
+            .await?;
+        let rows: HashMap<i64, &StoredMessage> =
+            found.iter().flatten().map(|row| (row.seq, row)).collect();
         for &seq in round {
-            let msg = rows.get(&seq).map_or_else(|| placeholder(seq), |row| seen(row));
+            let msg = rows
+                .get(&seq)
+                .map_or_else(|| placeholder(seq), |row| seen(row));
             if only_party.is_some_and(|user| rows.contains_key(&seq) && !is_party(user, &msg)) {
                 return Ok((Vec::new(), false));
             }
@@ -286,7 +399,10 @@ async fn read_list(
     }
     date_placeholders(&mut ascending);
     let mut by_seq: HashMap<i64, MsgData> = ascending.into_iter().map(|m| (m.seq, m)).collect();
-    Ok((seqs.iter().filter_map(|seq| by_seq.remove(seq)).collect(), cut))
+    Ok((
+        seqs.iter().filter_map(|seq| by_seq.remove(seq)).collect(),
+        cut,
+    ))
 }
 
 /// 1007: the newest message of each conversation that `request.user_id`, the caller, can see and that
@@ -294,9 +410,14 @@ async fn read_list(
 ///
 /// # Errors
 /// 1001 for more than [`MAX_CONVERSATIONS`] conversations; 500 when the store fails.
-pub async fn last_messages(messages: &dyn MessageStore, request: &GetLastMessageReq) -> Result<GetLastMessageResp, ApiError> {
+pub async fn last_messages(
+    messages: &dyn MessageStore,
+    request: &GetLastMessageReq,
+) -> Result<GetLastMessageResp, ApiError> {
     if request.conversation_i_ds.len() > MAX_CONVERSATIONS {
-        return Err(ApiError::args(format!("at most {MAX_CONVERSATIONS} conversationIDs")));
+        return Err(ApiError::args(format!(
+            "at most {MAX_CONVERSATIONS} conversationIDs"
+        )));
     }
     let mut budget = ReplyBudget::default();
     let mut reply = GetLastMessageResp::default();
@@ -322,8 +443,16 @@ pub(super) async fn newest_visible(
         let mut queries = Vec::new();
         let mut parties = Vec::new();
         for (id, (_, access)) in ids.iter().zip(access(messages, user_id, ids).await?) {
-            let Some((begin, end)) = access.range().filter(|(first, last)| first <= last) else { continue };
-            queries.push(RangeQuery { conversation_id: id.clone(), begin, end, limit: 1, highest: true });
+            let Some((begin, end)) = access.range().filter(|(first, last)| first <= last) else {
+                continue;
+            };
+            queries.push(RangeQuery {
+                conversation_id: id.clone(),
+                begin,
+                end,
+                limit: 1,
+                highest: true,
+            });
             parties.push(matches!(access, Access::IfParty(_)));
         }
         // Nearly always the very newest is there; only for the others is more read.
@@ -331,7 +460,11 @@ pub(super) async fn newest_visible(
             let found = messages.ranges(&queries).await?;
             let mut again = (Vec::new(), Vec::new());
             for ((mut query, only_party), rows) in queries.into_iter().zip(parties).zip(found) {
-                let visible = rows.iter().rev().map(seen).find(|msg| msg.status < STATUS_DELETED);
+                let visible = rows
+                    .iter()
+                    .rev()
+                    .map(seen)
+                    .find(|msg| msg.status < STATUS_DELETED);
                 match visible {
                     Some(msg) if only_party && !is_party(user_id, &msg) => {}
                     Some(msg) => {

@@ -13,7 +13,12 @@ pub struct Selected {
 
 /// The seqs of `begin..=end` that are returned of what is visible (`first..=last`); `num` caps a chat,
 /// `None` (notification streams) returns all. With more than `num`, the highest are returned.
-pub fn select(begin: i64, end: i64, num: Option<i64>, (first, last): (i64, i64)) -> Option<Selected> {
+pub fn select(
+    begin: i64,
+    end: i64,
+    num: Option<i64>,
+    (first, last): (i64, i64),
+) -> Option<Selected> {
     let begin = begin.max(first).max(1);
     let end = end.min(last);
     if begin > end {
@@ -22,7 +27,10 @@ pub fn select(begin: i64, end: i64, num: Option<i64>, (first, last): (i64, i64))
     match num {
         Some(num) if num <= 0 => None,
         // Both are at least 1 here: nothing overflows.
-        Some(num) => Some(Selected { begin: begin.max(end.saturating_sub(num - 1)), end }),
+        Some(num) => Some(Selected {
+            begin: begin.max(end.saturating_sub(num - 1)),
+            end,
+        }),
         None => Some(Selected { begin, end }),
     }
 }
@@ -38,7 +46,13 @@ pub struct Cut {
 
 /// `isEnd` of a range pull: nothing is left beyond the requested side. What was left out for want of
 /// room is left.
-pub fn range_is_end(order: PullOrder, begin: i64, end: i64, (first, last): (i64, i64), cut: Cut) -> bool {
+pub fn range_is_end(
+    order: PullOrder,
+    begin: i64,
+    end: i64,
+    (first, last): (i64, i64),
+    cut: Cut,
+) -> bool {
     match order {
         PullOrder::Asc => last <= end && !cut.high,
         PullOrder::Desc => begin <= first && !cut.low,
@@ -98,7 +112,10 @@ mod tests {
             ((9, 8, Some(5), (1, 10)), None),
             ((1, 10, Some(5), (1, 0)), None),
             ((2, i64::MAX, None, (1, 900)), Some((2, 900))),
-            ((i64::MIN, i64::MAX, Some(i64::MAX), (1, i64::MAX)), Some((1, i64::MAX))),
+            (
+                (i64::MIN, i64::MAX, Some(i64::MAX), (1, i64::MAX)),
+                Some((1, i64::MAX)),
+            ),
         ];
         for ((begin, end, num, visible), expected) in cases {
             let got = select(begin, end, num, visible).map(|s| (s.begin, s.end));
@@ -113,22 +130,60 @@ mod tests {
         let cases = [
             (Asc, 1, 10, (1, 10), none, true),
             (Asc, 1, 9, (1, 10), none, false),
-            (Asc, 1, 10, (1, 10), Cut { high: true, low: false }, false),
-            (Asc, 1, 10, (1, 10), Cut { high: false, low: true }, true),
+            (
+                Asc,
+                1,
+                10,
+                (1, 10),
+                Cut {
+                    high: true,
+                    low: false,
+                },
+                false,
+            ),
+            (
+                Asc,
+                1,
+                10,
+                (1, 10),
+                Cut {
+                    high: false,
+                    low: true,
+                },
+                true,
+            ),
             (Desc, 1, 5, (1, 10), none, true),
             (Desc, 2, 5, (1, 10), none, false),
             (Desc, 2, 5, (3, 10), none, true),
-            (Desc, 1, 5, (1, 10), Cut { high: false, low: true }, false),
+            (
+                Desc,
+                1,
+                5,
+                (1, 10),
+                Cut {
+                    high: false,
+                    low: true,
+                },
+                false,
+            ),
         ];
         for (order, begin, end, visible, cut, expected) in cases {
-            assert_eq!(range_is_end(order, begin, end, visible, cut), expected, "{order:?} {begin}..{end} {visible:?} {cut:?}");
+            assert_eq!(
+                range_is_end(order, begin, end, visible, cut),
+                expected,
+                "{order:?} {begin}..{end} {visible:?} {cut:?}"
+            );
         }
     }
 
     #[test]
     fn lists_drop_what_is_invisible_and_tell_the_end() {
         use PullOrder::{Asc, Desc};
-        let listed = |seqs: &[i64], is_end, end_seq| Listed { seqs: seqs.to_vec(), is_end, end_seq };
+        let listed = |seqs: &[i64], is_end, end_seq| Listed {
+            seqs: seqs.to_vec(),
+            is_end,
+            end_seq,
+        };
         let cases = [
             (vec![5, 4, 3], Desc, (1, 10), listed(&[5, 4, 3], false, 0)),
             (vec![3, 2, 1], Desc, (2, 10), listed(&[3, 2], true, 2)),
@@ -139,7 +194,11 @@ mod tests {
             (vec![7, 7, 8, 7], Asc, (1, 10), listed(&[7, 8], false, 0)),
         ];
         for (seqs, order, visible, expected) in cases {
-            assert_eq!(list(&seqs, order, visible), expected, "{seqs:?} {order:?} {visible:?}");
+            assert_eq!(
+                list(&seqs, order, visible),
+                expected,
+                "{seqs:?} {order:?} {visible:?}"
+            );
         }
     }
 

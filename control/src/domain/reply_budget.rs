@@ -58,13 +58,25 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_not_less_than_what_is_sent() {
-        let msgs: Vec<MsgData> =
-            (0..300).map(|seq| MsgData { seq, client_msg_id: "c".repeat(seq as usize), ..MsgData::default() }).collect();
+        let msgs: Vec<MsgData> = (0..300)
+            .map(|seq| MsgData {
+                seq,
+                client_msg_id: "c".repeat(seq as usize),
+                ..MsgData::default()
+            })
+            .collect();
         let mut budget = ReplyBudget::default();
         assert!(budget.take_entry("si_a_b", 64));
         assert!(msgs.iter().all(|m| budget.take_element(m)));
-        let pulled = PullMsgs { msgs, is_end: true, end_seq: i64::MAX };
-        let reply = PullMessageBySeqsResp { msgs: [("si_a_b".to_owned(), pulled)].into(), ..Default::default() };
+        let pulled = PullMsgs {
+            msgs,
+            is_end: true,
+            end_seq: i64::MAX,
+        };
+        let reply = PullMessageBySeqsResp {
+            msgs: [("si_a_b".to_owned(), pulled)].into(),
+            ..Default::default()
+        };
         assert!(REPLY_BYTES - budget.left >= reply.encoded_len());
     }
 

@@ -33,14 +33,24 @@ impl Link {
     pub(super) fn called(self: &Arc<Self>, core: &Core, correlation: u64, call: Call) {
         let core = core.clone();
         let Ok(place) = Arc::clone(&core.connection.calls).try_acquire_owned() else {
-            return reply(&core, correlation, Err(ApiError::internal("too many calls wait")));
+            return reply(
+                &core,
+                correlation,
+                Err(ApiError::internal("too many calls wait")),
+            );
         };
         let link = Arc::clone(self);
         tokio::spawn(async move {
             let answer = async {
                 let limit = link.settings.call_timeout;
-                if !link.stored.wait(&core.key.gateway, &call.after, limit).await {
-                    return Err(ApiError::internal("the messages sent before are not stored yet"));
+                if !link
+                    .stored
+                    .wait(&core.key.gateway, &call.after, limit)
+                    .await
+                {
+                    return Err(ApiError::internal(
+                        "the messages sent before are not stored yet",
+                    ));
                 }
                 let _reading = core.connection.calls_reading.acquire().await;
                 link.call(&call).await
@@ -50,7 +60,13 @@ impl Link {
                 // Nobody would hear it.
                 () = core.connection.closed() => return,
             };
-            reply(&core, correlation, answer.unwrap_or_else(|_| Err(ApiError::internal("the store did not answer in time"))));
+            reply(
+                &core,
+                correlation,
+                answer.unwrap_or_else(|_| {
+                    Err(ApiError::internal("the store did not answer in time"))
+                }),
+            );
             drop(place);
         });
     }
@@ -60,7 +76,9 @@ impl Link {
             if call.user_id == user_id || self.settings.admins.contains(&call.user_id) {
                 Ok(())
             } else {
-                Err(ApiError::no_permission("userID is neither the caller's nor is he an admin"))
+                Err(ApiError::no_permission(
+                    "userID is neither the caller's nor is he an admin",
+                ))
             }
         };
         let stores = &self.stores;
@@ -69,7 +87,9 @@ impl Link {
             NEWEST_SEQ => {
                 let request: pb::sdkws::GetMaxSeqReq = decode(&call.data)?;
                 own(&request.user_id)?;
-                Ok(sync::newest_seqs(stores, &request.user_id).await?.encode_to_vec())
+                Ok(sync::newest_seqs(stores, &request.user_id)
+                    .await?
+                    .encode_to_vec())
             }
             PULL_BY_RANGES => {
                 let request: pb::sdkws::PullMessageBySeqsReq = decode(&call.data)?;
@@ -87,12 +107,16 @@ impl Link {
                     return Err(ApiError::args("userID is empty"));
                 }
                 own(&request.user_id)?;
-                Ok(sync::read_and_max_seqs(stores, &request).await?.encode_to_vec())
+                Ok(sync::read_and_max_seqs(stores, &request)
+                    .await?
+                    .encode_to_vec())
             }
             LAST_MESSAGES => {
                 let mut request: pb::msg::GetLastMessageReq = decode(&call.data)?;
                 request.user_id.clone_from(&call.user_id);
-                Ok(pull::last_messages(messages, &request).await?.encode_to_vec())
+                Ok(pull::last_messages(messages, &request)
+                    .await?
+                    .encode_to_vec())
             }
             LOGOUT => {
                 let request: pb::push::DelUserPushTokenReq = decode(&call.data)?;
@@ -109,10 +133,16 @@ impl Link {
 
 fn reply(core: &Core, correlation: u64, answer: Result<Vec<u8>, ApiError>) {
     let body = match answer {
-        Ok(data) => ToGateway::CallReply { err_code: 0, err_msg: String::new(), data },
-        Err(error) => {
-            ToGateway::CallReply { err_code: error.code, err_msg: error.message.into_owned(), data: Vec::new() }
-        }
+        Ok(data) => ToGateway::CallReply {
+            err_code: 0,
+            err_msg: String::new(),
+            data,
+        },
+        Err(error) => ToGateway::CallReply {
+            err_code: error.code,
+            err_msg: error.message.into_owned(),
+            data: Vec::new(),
+        },
     };
     core.connection.send(correlation, &body);
 }

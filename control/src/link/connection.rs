@@ -40,7 +40,10 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { heartbeat_ms: HEARTBEAT_MS, silence_ms: SILENCE_MS }
+        Self {
+            heartbeat_ms: HEARTBEAT_MS,
+            silence_ms: SILENCE_MS,
+        }
     }
 }
 
@@ -131,7 +134,11 @@ impl Connection {
     }
 
     /// Asks the core something and waits for its answer.
-    pub(super) async fn ask(&self, body: &ToGateway, limit: Duration) -> Result<ToControl, AskError> {
+    pub(super) async fn ask(
+        &self,
+        body: &ToGateway,
+        limit: Duration,
+    ) -> Result<ToControl, AskError> {
         let correlation = self.next_question.fetch_add(2, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         match lock(&self.waiting).as_mut() {
@@ -153,7 +160,9 @@ impl Connection {
 
     /// Hands an answer to whoever asked. An answer that came too late is dropped.
     pub(super) fn answered(&self, correlation: u64, body: ToControl) {
-        let asker = lock(&self.waiting).as_mut().and_then(|w| w.remove(&correlation));
+        let asker = lock(&self.waiting)
+            .as_mut()
+            .and_then(|w| w.remove(&correlation));
         if let Some(asker) = asker {
             let _ = asker.send(body);
         }
@@ -223,7 +232,8 @@ impl Connection {
 
     /// Milliseconds since the core was heard last.
     pub(super) fn silent_for_ms(&self) -> u64 {
-        self.now_ms().saturating_sub(self.last_heard_ms.load(Ordering::Relaxed))
+        self.now_ms()
+            .saturating_sub(self.last_heard_ms.load(Ordering::Relaxed))
     }
 
     fn now_ms(&self) -> u64 {
@@ -232,8 +242,12 @@ impl Connection {
 }
 
 /// Reads frames until the connection ends, and gives each to `on_frame`.
-pub(super) async fn read_loop<F, R>(connection: &Connection, mut socket: OwnedReadHalf, pace: Pace, mut on_frame: F)
-where
+pub(super) async fn read_loop<F, R>(
+    connection: &Connection,
+    mut socket: OwnedReadHalf,
+    pace: Pace,
+    mut on_frame: F,
+) where
     F: FnMut(Frame<ToControl>) -> R,
     R: Future<Output = ()>,
 {
@@ -249,7 +263,9 @@ where
             Ok(Err(error)) => return connection.close(format!("read failed: {error}")),
             Ok(Ok(0)) => return connection.close("the core closed the connection".into()),
             Ok(Ok(n)) => {
-                connection.last_heard_ms.store(connection.now_ms(), Ordering::Relaxed);
+                connection
+                    .last_heard_ms
+                    .store(connection.now_ms(), Ordering::Relaxed);
                 decoder.extend(&buffer[..n]);
             }
         }
@@ -328,7 +344,9 @@ async fn closed_for(connection: &Connection, grace: Duration) {
 fn gather(outgoing: &mut mpsc::UnboundedReceiver<Vec<u8>>, pending: &mut Vec<u8>) -> usize {
     let mut taken = 0;
     while pending.len() < WRITE_GATHER {
-        let Ok(bytes) = outgoing.try_recv() else { break };
+        let Ok(bytes) = outgoing.try_recv() else {
+            break;
+        };
         taken += bytes.len();
         pending.extend_from_slice(&bytes);
     }
@@ -343,20 +361,35 @@ mod tests {
     async fn a_closed_connection_answers_those_who_wait() {
         let (connection, _outgoing) = Connection::new(1);
         let asker = Arc::clone(&connection);
-        let question = ToGateway::QuerySessions { user_ids: vec!["u".into()] };
-        let asked = tokio::spawn(async move { asker.ask(&question, Duration::from_secs(3600)).await });
-        while lock(&connection.waiting).as_ref().is_some_and(HashMap::is_empty) {
+        let question = ToGateway::QuerySessions {
+            user_ids: vec!["u".into()],
+        };
+        let asked =
+            tokio::spawn(async move { asker.ask(&question, Duration::from_secs(3600)).await });
+        while lock(&connection.waiting)
+            .as_ref()
+            .is_some_and(HashMap::is_empty)
+        {
             tokio::task::yield_now().await;
         }
         connection.close("test".into());
         assert_eq!(asked.await.expect("no panic"), Err(AskError::Gone));
-        assert_eq!(connection.ask(&ToGateway::Heartbeat, Duration::from_secs(1)).await, Err(AskError::Gone));
+        assert_eq!(
+            connection
+                .ask(&ToGateway::Heartbeat, Duration::from_secs(1))
+                .await,
+            Err(AskError::Gone)
+        );
     }
 
     #[tokio::test]
     async fn a_core_that_does_not_read_is_closed_at_the_limit() {
         let (connection, _outgoing) = Connection::new(1);
-        let big = ToGateway::CallReply { err_code: 0, err_msg: String::new(), data: vec![0; 8 << 20] };
+        let big = ToGateway::CallReply {
+            err_code: 0,
+            err_msg: String::new(),
+            data: vec![0; 8 << 20],
+        };
         for _ in 0..7 {
             connection.send(1, &big);
         }

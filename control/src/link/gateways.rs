@@ -32,7 +32,9 @@ const SESSION_LIMIT: Duration = Duration::from_secs(3);
 /// cannot be sent.
 pub(super) fn lane_of(msg: &MsgData) -> Option<String> {
     match msg.session_type {
-        SESSION_SINGLE | SESSION_NOTIFICATION => Some(ordering_key_of_users(&msg.send_id, &msg.recv_id)),
+        SESSION_SINGLE | SESSION_NOTIFICATION => {
+            Some(ordering_key_of_users(&msg.send_id, &msg.recv_id))
+        }
         SESSION_GROUP => Some(msg.group_id.clone()),
         _ => None,
     }
@@ -42,32 +44,55 @@ pub(super) fn lane_of(msg: &MsgData) -> Option<String> {
 fn refusal(code: i32, detail: String) -> ApiError {
     match ErrorCode::ALL.iter().find(|known| **known as i32 == code) {
         Some(known) => ApiError::new(*known, detail),
-        None => ApiError { code, message: Cow::Borrowed("ServerInternalError"), detail: detail.into() },
+        None => ApiError {
+            code,
+            message: Cow::Borrowed("ServerInternalError"),
+            detail: detail.into(),
+        },
     }
 }
 
 impl Link {
     /// Publishes a decoded message to the owner core of its lane.
-    pub(super) async fn publish_in(&self, lane: &str, client_msg_id: &str, publish: Publish) -> Result<SendMsgResp, ApiError> {
+    pub(super) async fn publish_in(
+        &self,
+        lane: &str,
+        client_msg_id: &str,
+        publish: Publish,
+    ) -> Result<SendMsgResp, ApiError> {
         let Some(core) = self.registry.owner_of(lane) else {
             return Err(ApiError::internal(AskError::Gone.to_string()));
         };
         let limit = self.settings.publish_timeout;
-        match core.connection.ask(&ToGateway::Publish(publish), limit).await {
-            Ok(ToControl::Published { err_code: 0, server_msg_id, send_time, .. }) => Ok(SendMsgResp {
+        match core
+            .connection
+            .ask(&ToGateway::Publish(publish), limit)
+            .await
+        {
+            Ok(ToControl::Published {
+                err_code: 0,
+                server_msg_id,
+                send_time,
+                ..
+            }) => Ok(SendMsgResp {
                 server_msg_id,
                 client_msg_id: client_msg_id.to_owned(),
                 send_time,
                 modify: None,
             }),
-            Ok(ToControl::Published { err_code, err_detail, .. }) => Err(refusal(err_code, err_detail)),
+            Ok(ToControl::Published {
+                err_code,
+                err_detail,
+                ..
+            }) => Err(refusal(err_code, err_detail)),
             Ok(_) => Err(self.mismatch(&core)),
             Err(error) => Err(ApiError::internal(error.to_string())),
         }
     }
 
     fn mismatch(&self, core: &Core) -> ApiError {
-        core.connection.close("an answer was of another kind than its question".into());
+        core.connection
+            .close("an answer was of another kind than its question".into());
         ApiError::internal(AskError::Mismatch.to_string())
     }
 }
@@ -81,15 +106,20 @@ impl Gateways for Link {
         let (version, cores) = self.registry.publish_changes(changes);
         let limit = self.settings.facts_timeout;
         join_all(cores.iter().map(|core| async move {
-            if tokio::time::timeout(limit, core.connection.wait_applied(version)).await.is_err() {
-                core.connection.close(format!("the core did not apply change {version} in time"));
+            if tokio::time::timeout(limit, core.connection.wait_applied(version))
+                .await
+                .is_err()
+            {
+                core.connection
+                    .close(format!("the core did not apply change {version} in time"));
             }
         }))
         .await;
     }
 
     async fn publish(&self, publish: Publish) -> Result<SendMsgResp, ApiError> {
-        let msg = MsgData::decode(publish.msg.as_slice()).map_err(|_| ApiError::args("msgData does not decode"))?;
+        let msg = MsgData::decode(publish.msg.as_slice())
+            .map_err(|_| ApiError::args("msgData does not decode"))?;
         let lane = lane_of(&msg).ok_or_else(|| ApiError::args("unknown sessionType"))?;
         self.publish_in(&lane, &msg.client_msg_id, publish).await
     }
@@ -99,7 +129,10 @@ impl Gateways for Link {
     }
 
     async fn kick(&self, user_id: &str, platforms: &[i32]) -> u32 {
-        let question = ToGateway::Kick { user_id: user_id.to_owned(), platforms: platforms.to_vec() };
+        let question = ToGateway::Kick {
+            user_id: user_id.to_owned(),
+            platforms: platforms.to_vec(),
+        };
         let homes = self.registry.homes_of(user_id);
         let closed = join_all(homes.iter().map(|core| async {
             match core.connection.ask(&question, SESSION_LIMIT).await {
@@ -178,7 +211,10 @@ mod tests {
     #[test]
     fn a_refusal_keeps_its_code_and_gets_its_name() {
         let error = refusal(1302, "d".into());
-        assert_eq!((error.code, error.message.as_ref(), error.detail.as_ref()), (1302, "BlockedByPeer", "d"));
+        assert_eq!(
+            (error.code, error.message.as_ref(), error.detail.as_ref()),
+            (1302, "BlockedByPeer", "d")
+        );
         assert_eq!(refusal(77, String::new()).code, 77);
     }
 }

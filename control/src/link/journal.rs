@@ -3,9 +3,10 @@
 //! One task stores for all cores and takes all that has gathered while the transaction before it ran:
 //! the slower the database, the larger the batches.
 
+use super::Link;
 use super::connection::Connection;
 use super::registry::Core;
-use super::{Link, now_ms};
+use crate::clock::unix_ms;
 use crate::ports::TokenStates;
 use crate::store::{Applied, JournalBatch, StoreError};
 use ringwire_link::ToGateway;
@@ -42,13 +43,23 @@ enum BadBatch {
     #[error("the batch from {from} to {to} cannot hold {bytes} bytes")]
     Bounds { from: u64, to: u64, bytes: usize },
     #[error("the record at {position} is damaged: {error}")]
-    Record { position: u64, error: record::RecordError },
+    Record {
+        position: u64,
+        error: record::RecordError,
+    },
 }
 
 /// Reads the records of a batch. Zero bytes may follow the last one: the rest of a segment.
 fn decode(from: u64, to: u64, bytes: &[u8]) -> Result<Vec<Record>, BadBatch> {
-    if from.checked_add(bytes.len() as u64).is_none_or(|end| end > to) {
-        return Err(BadBatch::Bounds { from, to, bytes: bytes.len() });
+    if from
+        .checked_add(bytes.len() as u64)
+        .is_none_or(|end| end > to)
+    {
+        return Err(BadBatch::Bounds {
+            from,
+            to,
+            bytes: bytes.len(),
+        });
     }
     let mut records = Vec::new();
     let mut at = 0;
@@ -69,17 +80,42 @@ fn decode(from: u64, to: u64, bytes: &[u8]) -> Result<Vec<Record>, BadBatch> {
 impl Link {
     /// Takes journal bytes from a core. Damaged ones are refused: the core keeps them, an operator
     /// must look.
-    pub(super) fn received_journal(&self, core: &Core, correlation: u64, journal: u16, from: u64, to: u64, bytes: &[u8]) {
+    pub(super) fn received_journal(
+        &self,
+        core: &Core,
+        correlation: u64,
+        journal: u16,
+        from: u64,
+        to: u64,
+        bytes: &[u8],
+    ) {
         let records = match decode(from, to, bytes) {
             Ok(records) => records,
             Err(error) => return refuse(core, journal, &error.to_string()),
         };
-        let waiting = core.connection.unstored.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
+        let waiting = core
+            .connection
+            .unstored
+            .fetch_add(bytes.len(), Ordering::Relaxed)
+            + bytes.len();
         if waiting > UNSTORED_LIMIT {
-            return core.connection.close("the core streams without waiting for acknowledgements".into());
+            return core
+                .connection
+                .close("the core streams without waiting for acknowledgements".into());
         }
-        let batch = JournalBatch { gateway: core.key.gateway.clone(), journal, from, to, records };
-        let incoming = Incoming { batch, bytes: bytes.len(), core: core.clone(), correlation };
+        let batch = JournalBatch {
+            gateway: core.key.gateway.clone(),
+            journal,
+            from,
+            to,
+            records,
+        };
+        let incoming = Incoming {
+            batch,
+            bytes: bytes.len(),
+            core: core.clone(),
+            correlation,
+        };
         if self.journal.send(incoming).is_err() {
             core.connection.close("control stops".into());
         }
@@ -87,9 +123,17 @@ impl Link {
 }
 
 fn refuse(core: &Core, journal: u16, reason: &str) {
-    error!(gateway = core.key.gateway, journal, reason, "journal refused");
+    error!(
+        gateway = core.key.gateway,
+        journal, reason, "journal refused"
+    );
     let reason = format!("journal {journal}: {reason}");
-    core.connection.send(0, &ToGateway::Refused { reason: reason.clone() });
+    core.connection.send(
+        0,
+        &ToGateway::Refused {
+            reason: reason.clone(),
+        },
+    );
     core.connection.close(reason);
 }
 
@@ -116,10 +160,13 @@ pub(super) async fn consume(
 /// Stores a group in one transaction and acknowledges it. When one batch cannot be stored for a
 /// reason of its own, the group is returned to be stored batch by batch; a single one is refused.
 async fn store(link: &Link, tokens: &dyn TokenStates, mut group: Vec<Incoming>) -> Vec<Incoming> {
-    let batches: Vec<JournalBatch> = group.iter_mut().map(|i| std::mem::replace(&mut i.batch, empty())).collect();
+    let batches: Vec<JournalBatch> = group
+        .iter_mut()
+        .map(|i| std::mem::replace(&mut i.batch, empty()))
+        .collect();
     let mut pause = RETRY_FIRST;
     let applied = loop {
-        match link.stores.journal.apply(&batches, now_ms()).await {
+        match link.stores.journal.apply(&batches, unix_ms()).await {
             Ok(applied) => break applied,
             Err(error @ (StoreError::Busy(_) | StoreError::Database(_))) => {
                 warn!(%error, "the journal cannot be stored now; gateways keep it");
@@ -128,7 +175,11 @@ async fn store(link: &Link, tokens: &dyn TokenStates, mut group: Vec<Incoming>) 
             Err(error) => {
                 if let [only] = group.as_slice() {
                     only.core.connection.stored(only.bytes);
-                    refuse(&only.core, batches.first().map_or(0, |b| b.journal), &error.to_string());
+                    refuse(
+                        &only.core,
+                        batches.first().map_or(0, |b| b.journal),
+                        &error.to_string(),
+                    );
                     return Vec::new();
                 }
                 for (incoming, batch) in group.iter_mut().zip(batches) {
@@ -139,11 +190,18 @@ async fn store(link: &Link, tokens: &dyn TokenStates, mut group: Vec<Incoming>) 
         }
     };
     mark_kicked(tokens, &applied).await;
-    debug!(batches = batches.len(), messages = applied.messages, "journal stored");
+    debug!(
+        batches = batches.len(),
+        messages = applied.messages,
+        "journal stored"
+    );
     for ((incoming, batch), at) in group.iter().zip(&batches).zip(applied.positions) {
         link.stored.raise(&batch.gateway, at);
         incoming.core.connection.stored(incoming.bytes);
-        incoming.core.connection.send(incoming.correlation, &ToGateway::Stored(at));
+        incoming
+            .core
+            .connection
+            .send(incoming.correlation, &ToGateway::Stored(at));
     }
     Vec::new()
 }
@@ -165,7 +223,13 @@ async fn wait(pause: &mut Duration) {
 }
 
 fn empty() -> JournalBatch {
-    JournalBatch { gateway: String::new(), journal: 0, from: 0, to: 0, records: Vec::new() }
+    JournalBatch {
+        gateway: String::new(),
+        journal: 0,
+        from: 0,
+        to: 0,
+        records: Vec::new(),
+    }
 }
 
 impl Connection {
@@ -180,7 +244,11 @@ mod tests {
     use ringwire_link::record::{MessageRecord, append};
 
     fn record(n: u8) -> Record {
-        Record::Message(MessageRecord { conversation_id: format!("si_{n}"), msg: vec![n].into(), operation_id: String::new() })
+        Record::Message(MessageRecord {
+            conversation_id: format!("si_{n}"),
+            msg: vec![n].into(),
+            operation_id: String::new(),
+        })
     }
 
     fn batch(from: u64) -> Vec<u8> {
@@ -195,7 +263,10 @@ mod tests {
     fn records_are_read_up_to_the_padding_of_a_segment() {
         let mut bytes = batch(64);
         let end = 64 + bytes.len() as u64;
-        assert_eq!(decode(64, end, &bytes), Ok(vec![record(0), record(1), record(2)]));
+        assert_eq!(
+            decode(64, end, &bytes),
+            Ok(vec![record(0), record(1), record(2)])
+        );
         assert_eq!(decode(64, end + 4096, &bytes).map(|r| r.len()), Ok(3));
         bytes.extend_from_slice(&[0; 40]);
         assert_eq!(decode(64, end + 40, &bytes).map(|r| r.len()), Ok(3));
@@ -209,12 +280,28 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
             if let Ok(records) = decode(64, end, &damaged) {
-                assert_eq!(records.len(), 3, "only padding may change unseen, byte {at}");
+                assert_eq!(
+                    records.len(),
+                    3,
+                    "only padding may change unseen, byte {at}"
+                );
             }
         }
-        assert!(matches!(decode(72, end + 8, &bytes), Err(BadBatch::Record { position: 72, .. })));
-        assert!(matches!(decode(64, end - 8, &bytes), Err(BadBatch::Bounds { .. })));
-        assert!(matches!(decode(u64::MAX, 0, &bytes), Err(BadBatch::Bounds { .. })));
-        assert!(matches!(decode(64, end, &bytes[..bytes.len() - 8]), Err(BadBatch::Record { .. })));
+        assert!(matches!(
+            decode(72, end + 8, &bytes),
+            Err(BadBatch::Record { position: 72, .. })
+        ));
+        assert!(matches!(
+            decode(64, end - 8, &bytes),
+            Err(BadBatch::Bounds { .. })
+        ));
+        assert!(matches!(
+            decode(u64::MAX, 0, &bytes),
+            Err(BadBatch::Bounds { .. })
+        ));
+        assert!(matches!(
+            decode(64, end, &bytes[..bytes.len() - 8]),
+            Err(BadBatch::Record { .. })
+        ));
     }
 }

@@ -29,7 +29,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use stored::StoredPositions;
 use tokio::sync::{Notify, mpsc};
 
@@ -61,7 +61,9 @@ impl Settings {
             publish_timeout: Duration::from_millis(config.control.publish_timeout_ms),
             facts_timeout: Duration::from_millis(config.control.facts_timeout_ms),
             // Shorter than the gateway's own patience, so that the client gets our answer.
-            call_timeout: Duration::from_millis(config.gateway.call_timeout_ms.saturating_mul(3) / 4),
+            call_timeout: Duration::from_millis(
+                config.gateway.call_timeout_ms.saturating_mul(3) / 4,
+            ),
             presence_grace: Duration::from_secs(10),
             pace: Pace::default(),
         }
@@ -84,7 +86,9 @@ pub struct Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,12 +125,11 @@ impl Link {
         let Some(journal) = connection::lock(&self.journal_end).take() else {
             return Err(io::Error::other("the link is bound already"));
         };
-        Ok(Server { link: Arc::clone(self), tokens, socket, journal })
+        Ok(Server {
+            link: Arc::clone(self),
+            tokens,
+            socket,
+            journal,
+        })
     }
-}
-
-/// Unix milliseconds now.
-fn now_ms() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }

@@ -65,7 +65,9 @@ impl Link {
                 }
             }
             let mut done = Vec::new();
-            let mut published = stream::iter(lanes.into_values().map(|rows| self.publish_lane(rows))).buffer_unordered(LANES);
+            let mut published =
+                stream::iter(lanes.into_values().map(|rows| self.publish_lane(rows)))
+                    .buffer_unordered(LANES);
             while let Some((ids, left)) = published.next().await {
                 done.extend(ids);
                 if let Some(lane) = left {
@@ -91,11 +93,17 @@ impl Link {
                 .ok()
                 .and_then(|msg| Some((lane_of(&msg)?, msg.client_msg_id)))
             else {
-                error!(row = id, "an outbox row holds no message that can be sent; it is removed");
+                error!(
+                    row = id,
+                    "an outbox row holds no message that can be sent; it is removed"
+                );
                 done.push(id);
                 continue;
             };
-            match self.publish_in(&lane, &client_msg_id, message.publish).await {
+            match self
+                .publish_in(&lane, &client_msg_id, message.publish)
+                .await
+            {
                 Ok(_) => done.push(id),
                 // No gateway, no answer, or one that cannot take it now.
                 Err(error) if error.code == ErrorCode::ServerInternal as i32 => {

@@ -21,7 +21,13 @@ pub(super) struct PresenceMap {
 impl PresenceMap {
     /// Takes over a report. The first snapshot frame of a connection replaces what its core said on
     /// an earlier one; further snapshot frames and changes add to it.
-    pub(super) fn report(&self, core: &CoreKey, connection: u64, snapshot: bool, users: Vec<UserPlatforms>) {
+    pub(super) fn report(
+        &self,
+        core: &CoreKey,
+        connection: u64,
+        snapshot: bool,
+        users: Vec<UserPlatforms>,
+    ) {
         let mut cores = self.cores.write().unwrap_or_else(PoisonError::into_inner);
         let known = cores.entry(core.clone()).or_default();
         if snapshot && known.connection != connection {
@@ -40,7 +46,10 @@ impl PresenceMap {
     /// Forgets what a core said on this connection or before; nothing when a later one reported.
     pub(super) fn forget(&self, core: &CoreKey, connection: u64) {
         let mut cores = self.cores.write().unwrap_or_else(PoisonError::into_inner);
-        if cores.get(core).is_some_and(|known| known.connection <= connection) {
+        if cores
+            .get(core)
+            .is_some_and(|known| known.connection <= connection)
+        {
             cores.remove(core);
         }
     }
@@ -48,7 +57,12 @@ impl PresenceMap {
     /// Platforms on which a user is online, ascending, without repeats.
     pub(super) fn platforms(&self, user_id: &str) -> Vec<i32> {
         let cores = self.cores.read().unwrap_or_else(PoisonError::into_inner);
-        let all: BTreeSet<i32> = cores.values().filter_map(|c| c.users.get(user_id)).flatten().copied().collect();
+        let all: BTreeSet<i32> = cores
+            .values()
+            .filter_map(|c| c.users.get(user_id))
+            .flatten()
+            .copied()
+            .collect();
         all.into_iter().collect()
     }
 }
@@ -58,11 +72,17 @@ mod tests {
     use super::*;
 
     fn key(core: u16) -> CoreKey {
-        CoreKey { gateway: "g".into(), core }
+        CoreKey {
+            gateway: "g".into(),
+            core,
+        }
     }
 
     fn online(user: &str, platforms: &[i32]) -> Vec<UserPlatforms> {
-        vec![UserPlatforms { user_id: user.into(), platforms: platforms.to_vec() }]
+        vec![UserPlatforms {
+            user_id: user.into(),
+            platforms: platforms.to_vec(),
+        }]
     }
 
     #[test]
@@ -71,7 +91,10 @@ mod tests {
         map.report(&key(0), 1, true, online("a", &[1]));
         map.report(&key(0), 2, true, online("b", &[2]));
         map.report(&key(0), 2, true, online("c", &[3]));
-        assert_eq!((map.platforms("a"), map.platforms("b"), map.platforms("c")), (vec![], vec![2], vec![3]));
+        assert_eq!(
+            (map.platforms("a"), map.platforms("b"), map.platforms("c")),
+            (vec![], vec![2], vec![3])
+        );
         map.report(&key(0), 2, false, online("b", &[]));
         assert!(map.platforms("b").is_empty());
     }
@@ -80,7 +103,15 @@ mod tests {
     fn platforms_of_several_cores_are_joined_in_order() {
         let map = PresenceMap::default();
         map.report(&key(0), 1, true, online("a", &[5, 7]));
-        map.report(&CoreKey { gateway: "h".into(), core: 0 }, 2, true, online("a", &[1, 5]));
+        map.report(
+            &CoreKey {
+                gateway: "h".into(),
+                core: 0,
+            },
+            2,
+            true,
+            online("a", &[1, 5]),
+        );
         assert_eq!(map.platforms("a"), [1, 5, 7]);
     }
 

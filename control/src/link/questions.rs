@@ -24,13 +24,20 @@ fn unavailable<T>(result: Result<T, crate::store::StoreError>) -> Result<T, Stri
 
 impl Link {
     /// Answers a question in a task of its own, so that a slow one holds up nothing.
-    pub(super) async fn asked(self: &Arc<Self>, core: &Core, correlation: u64, question: ToControl) {
+    pub(super) async fn asked(
+        self: &Arc<Self>,
+        core: &Core,
+        correlation: u64,
+        question: ToControl,
+    ) {
         if let ToControl::Call(call) = question {
             return self.called(core, correlation, call);
         }
         // These depend on the database alone: to wait here slows down one core, and cannot stop
         // what it waits for.
-        let Ok(permit) = Arc::clone(&core.connection.questions).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&core.connection.questions).acquire_owned().await else {
+            return;
+        };
         let link = Arc::clone(self);
         let connection = Arc::clone(&core.connection);
         tokio::spawn(async move {
@@ -60,9 +67,16 @@ impl Link {
                     unavailable(self.stores.messages.states(&ids).await)
                 },
             },
-            ToControl::FindDuplicate { conversation_id, send_id, client_msg_id } => ToGateway::Duplicate {
+            ToControl::FindDuplicate {
+                conversation_id,
+                send_id,
+                client_msg_id,
+            } => ToGateway::Duplicate {
                 found: unavailable(
-                    self.stores.messages.find_duplicate(&conversation_id, &send_id, &client_msg_id).await,
+                    self.stores
+                        .messages
+                        .find_duplicate(&conversation_id, &send_id, &client_msg_id)
+                        .await,
                 ),
             },
             _ => return None,

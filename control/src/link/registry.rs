@@ -71,7 +71,10 @@ pub(super) struct Registry {
 
 impl Registry {
     pub(super) fn new(boot: u64) -> Self {
-        Self { boot, state: Mutex::new(State::default()) }
+        Self {
+            boot,
+            state: Mutex::new(State::default()),
+        }
     }
 
     /// Whether a core that says this may connect, before anything is written down of it.
@@ -98,27 +101,37 @@ impl Registry {
         let mut positions = Vec::with_capacity(hello.journals.len());
         for journal in &hello.journals {
             let position = stored.resume(&hello.gateway, journal.journal, journal.position)?;
-            positions.push(JournalPosition { journal: journal.journal, position });
+            positions.push(JournalPosition {
+                journal: journal.journal,
+                position,
+            });
         }
         for at in &positions {
             stored.raise(&hello.gateway, *at);
         }
-        let entry = state.gateways.entry(hello.gateway.clone()).or_insert_with(|| GatewayEntry {
-            boot: hello.boot,
-            cores: hello.cores,
-            connected: BTreeMap::new(),
-            epoch: hello.epoch,
-        });
+        let entry = state
+            .gateways
+            .entry(hello.gateway.clone())
+            .or_insert_with(|| GatewayEntry {
+                boot: hello.boot,
+                cores: hello.cores,
+                connected: BTreeMap::new(),
+                epoch: hello.epoch,
+            });
         if entry.boot != hello.boot {
             for old in std::mem::take(&mut entry.connected).into_values() {
-                old.connection.close("a newer process of this gateway took its place".into());
+                old.connection
+                    .close("a newer process of this gateway took its place".into());
             }
         }
         entry.boot = hello.boot;
         entry.cores = hello.cores;
         entry.epoch = hello.epoch;
         let core = Core {
-            key: CoreKey { gateway: hello.gateway.clone(), core: hello.core },
+            key: CoreKey {
+                gateway: hello.gateway.clone(),
+                core: hello.core,
+            },
             cores: hello.cores,
             connection: Arc::clone(connection),
         };
@@ -154,19 +167,34 @@ impl Registry {
         if hello.facts_boot != self.boot || hello.facts_version > state.version {
             return None;
         }
-        let oldest = state.log.front().map_or(state.version + 1, |(version, _)| *version);
+        let oldest = state
+            .log
+            .front()
+            .map_or(state.version + 1, |(version, _)| *version);
         if hello.facts_version + 1 < oldest {
             return None;
         }
-        Some(state.log.iter().filter(|(version, _)| *version > hello.facts_version).cloned().collect())
+        Some(
+            state
+                .log
+                .iter()
+                .filter(|(version, _)| *version > hello.facts_version)
+                .cloned()
+                .collect(),
+        )
     }
 
     /// Forgets a connection that ended. True when it was the one in force for its core.
     pub(super) fn gone(&self, core: &Core) -> bool {
         let mut state = lock(&self.state);
         state.snapshots.remove(&core.connection.id);
-        let Some(entry) = state.gateways.get_mut(&core.key.gateway) else { return false };
-        let in_force = entry.connected.get(&core.key.core).is_some_and(|c| c.connection.id == core.connection.id);
+        let Some(entry) = state.gateways.get_mut(&core.key.gateway) else {
+            return false;
+        };
+        let in_force = entry
+            .connected
+            .get(&core.key.core)
+            .is_some_and(|c| c.connection.id == core.connection.id);
         if in_force {
             entry.connected.remove(&core.key.core);
         }
@@ -190,18 +218,27 @@ impl Registry {
         for core in &cores {
             core.connection.send(0, &body);
         }
-        let ToGateway::FactChanges { changes, .. } = body else { return (version, cores) };
+        let ToGateway::FactChanges { changes, .. } = body else {
+            return (version, cores);
+        };
         state.logged += changes.len();
         state.log.push_back((version, changes));
         while state.logged > LOG_CHANGES {
-            let Some((_, dropped)) = state.log.pop_front() else { break };
+            let Some((_, dropped)) = state.log.pop_front() else {
+                break;
+            };
             state.logged -= dropped.len();
         }
         (version, cores)
     }
 
     /// Queues a part of the token snapshot; what changed while it was read is put right first.
-    pub(super) fn send_tokens(&self, connection: &Connection, mut tokens: Vec<TokenFact>, done: bool) {
+    pub(super) fn send_tokens(
+        &self,
+        connection: &Connection,
+        mut tokens: Vec<TokenFact>,
+        done: bool,
+    ) {
         let mut state = lock(&self.state);
         if let Some(overlay) = state.snapshots.get(&connection.id) {
             for token in &mut tokens {
@@ -225,7 +262,10 @@ impl Registry {
     pub(super) fn owner_of(&self, ordering_key: &str) -> Option<Core> {
         let state = lock(&self.state);
         let entry = state.gateways.values().find(|g| !g.connected.is_empty())?;
-        entry.connected.get(&slot::core_of(ordering_key, entry.cores)).cloned()
+        entry
+            .connected
+            .get(&slot::core_of(ordering_key, entry.cores))
+            .cloned()
     }
 
     /// The connected cores that may hold sessions of a user.
@@ -237,15 +277,32 @@ impl Registry {
 }
 
 fn check(state: &State, hello: &Hello) -> Result<(), String> {
-    let Hello { gateway, boot, core, cores, epoch, .. } = hello;
+    let Hello {
+        gateway,
+        boot,
+        core,
+        cores,
+        epoch,
+        ..
+    } = hello;
     if gateway.is_empty() || *cores == 0 || core >= cores {
-        return Err(format!("core {core} of {cores} cores of gateway {gateway:?} cannot be"));
+        return Err(format!(
+            "core {core} of {cores} cores of gateway {gateway:?} cannot be"
+        ));
     }
-    if let Some((other, _)) = state.gateways.iter().find(|(name, g)| *name != gateway && !g.connected.is_empty()) {
+    if let Some((other, _)) = state
+        .gateways
+        .iter()
+        .find(|(name, g)| *name != gateway && !g.connected.is_empty())
+    {
         // Two gateways would both own every conversation and give seqs twice.
-        return Err(format!("gateway {other} is connected and owns all conversations"));
+        return Err(format!(
+            "gateway {other} is connected and owns all conversations"
+        ));
     }
-    let Some(entry) = state.gateways.get(gateway) else { return Ok(()) };
+    let Some(entry) = state.gateways.get(gateway) else {
+        return Ok(());
+    };
     if *epoch < entry.epoch {
         return Err(format!(
             "gateway {gateway} writes with owner epoch {epoch}, but {} was seen: its journals were replaced by older ones",
@@ -256,13 +313,20 @@ fn check(state: &State, hello: &Hello) -> Result<(), String> {
         return Err(format!("another process named {gateway} is connected"));
     }
     if entry.boot == *boot && entry.cores != *cores {
-        return Err(format!("gateway {gateway} said {} cores before, now {cores}", entry.cores));
+        return Err(format!(
+            "gateway {gateway} said {} cores before, now {cores}",
+            entry.cores
+        ));
     }
     Ok(())
 }
 
 fn all(state: &State) -> Vec<Core> {
-    state.gateways.values().flat_map(|g| g.connected.values().cloned()).collect()
+    state
+        .gateways
+        .values()
+        .flat_map(|g| g.connected.values().cloned())
+        .collect()
 }
 
 fn gives_way(connection: &Connection) -> bool {
@@ -311,10 +375,14 @@ mod tests {
         let (old, _old_out) = Connection::new(1);
         let core = registry.admit(&hello(10, 0), &old, &none()).expect("first");
         let (new, _new_out) = Connection::new(2);
-        let refused = registry.admit(&hello(11, 0), &new, &none()).expect_err("two processes");
+        let refused = registry
+            .admit(&hello(11, 0), &new, &none())
+            .expect_err("two processes");
         assert!(refused.contains("another process"), "{refused}");
         assert!(registry.gone(&core));
-        registry.admit(&hello(11, 0), &new, &none()).expect("the first is gone");
+        registry
+            .admit(&hello(11, 0), &new, &none())
+            .expect("the first is gone");
     }
 
     #[test]
@@ -325,7 +393,10 @@ mod tests {
         let (new, _b) = Connection::new(2);
         registry.admit(&hello(10, 0), &new, &none()).expect("again");
         assert!(old.is_closing());
-        assert!(!registry.gone(&core), "the end of the old connection takes nothing away");
+        assert!(
+            !registry.gone(&core),
+            "the end of the old connection takes nothing away"
+        );
         assert_eq!(registry.cores().len(), 1);
     }
 
@@ -337,12 +408,22 @@ mod tests {
             (|h| h.cores = 4, "cores before"),
             (|h| h.epoch = 2, "owner epoch"),
             (|h| h.gateway = "h".into(), "owns all conversations"),
-            (|h| h.journals = vec![JournalPosition { journal: 0, position: 1 << 30 }], "older database"),
+            (
+                |h| {
+                    h.journals = vec![JournalPosition {
+                        journal: 0,
+                        position: 1 << 30,
+                    }]
+                },
+                "older database",
+            ),
         ];
         for (spoil, expected) in cases {
             let registry = Registry::new(1);
             let (first, _a) = Connection::new(1);
-            registry.admit(&hello(10, 0), &first, &none()).expect("first");
+            registry
+                .admit(&hello(10, 0), &first, &none())
+                .expect("first");
             let (second, _b) = Connection::new(2);
             let mut bad = hello(10, 0);
             spoil(&mut bad);
@@ -358,16 +439,39 @@ mod tests {
             registry.publish_changes(vec![FactChange::User(user.into())]);
         }
         // (what it knows, whether its facts are current, versions replayed)
-        let cases = [((7, 1), true, vec![2, 3]), ((7, 3), true, vec![]), ((6, 3), false, vec![]), ((7, 9), false, vec![])];
+        let cases = [
+            ((7, 1), true, vec![2, 3]),
+            ((7, 3), true, vec![]),
+            ((6, 3), false, vec![]),
+            ((7, 9), false, vec![]),
+        ];
         for ((facts_boot, facts_version), current, versions) in cases {
             let (connection, mut outgoing) = Connection::new(1);
-            registry.admit(&Hello { facts_boot, facts_version, ..hello(10, 0) }, &connection, &none()).expect("admitted");
+            registry
+                .admit(
+                    &Hello {
+                        facts_boot,
+                        facts_version,
+                        ..hello(10, 0)
+                    },
+                    &connection,
+                    &none(),
+                )
+                .expect("admitted");
             let bodies = received(&mut outgoing);
-            let Some(ToGateway::Welcome(welcome)) = bodies.first() else { panic!("{bodies:?}") };
+            let Some(ToGateway::Welcome(welcome)) = bodies.first() else {
+                panic!("{bodies:?}")
+            };
             assert_eq!((welcome.facts_version, welcome.facts_current), (3, current));
             let replayed: Vec<u64> = bodies
                 .iter()
-                .filter_map(|b| if let ToGateway::FactChanges { version, .. } = b { Some(*version) } else { None })
+                .filter_map(|b| {
+                    if let ToGateway::FactChanges { version, .. } = b {
+                        Some(*version)
+                    } else {
+                        None
+                    }
+                })
                 .collect();
             assert_eq!(replayed, versions);
         }
@@ -376,25 +480,53 @@ mod tests {
     #[test]
     fn the_log_of_changes_is_bounded() {
         let registry = Registry::new(7);
-        let many: Vec<FactChange> = (0..LOG_CHANGES).map(|n| FactChange::User(n.to_string())).collect();
+        let many: Vec<FactChange> = (0..LOG_CHANGES)
+            .map(|n| FactChange::User(n.to_string()))
+            .collect();
         registry.publish_changes(many.clone());
         registry.publish_changes(many);
         let (connection, mut outgoing) = Connection::new(1);
-        registry.admit(&Hello { facts_boot: 7, ..hello(10, 0) }, &connection, &none()).expect("admitted");
+        registry
+            .admit(
+                &Hello {
+                    facts_boot: 7,
+                    ..hello(10, 0)
+                },
+                &connection,
+                &none(),
+            )
+            .expect("admitted");
         let bodies = received(&mut outgoing);
-        assert!(matches!(bodies.as_slice(), [ToGateway::Welcome(w)] if !w.facts_current), "{bodies:?}");
+        assert!(
+            matches!(bodies.as_slice(), [ToGateway::Welcome(w)] if !w.facts_current),
+            "{bodies:?}"
+        );
     }
 
     #[test]
     fn a_token_snapshot_never_tells_an_older_state_than_a_change_before_it() {
         let registry = Registry::new(7);
         let (connection, mut outgoing) = Connection::new(1);
-        registry.admit(&hello(10, 0), &connection, &none()).expect("admitted");
-        let token = |state| TokenFact { user_id: "u".into(), platform_id: 1, token: [1; 16], state, expires_s: 9 };
+        registry
+            .admit(&hello(10, 0), &connection, &none())
+            .expect("admitted");
+        let token = |state| TokenFact {
+            user_id: "u".into(),
+            platform_id: 1,
+            token: [1; 16],
+            state,
+            expires_s: 9,
+        };
         registry.publish_changes(vec![FactChange::Token(token(TokenState::Gone))]);
         registry.send_tokens(&connection, vec![token(TokenState::Normal)], true);
         let last = received(&mut outgoing).pop();
-        assert_eq!(last, Some(ToGateway::TokenSnapshot { tokens: vec![token(TokenState::Gone)], done: true }));
+        assert_eq!(
+            last,
+            Some(ToGateway::TokenSnapshot {
+                tokens: vec![token(TokenState::Gone)],
+                done: true
+            })
+        );
         assert!(lock(&registry.state).snapshots.is_empty());
     }
 }

@@ -34,7 +34,9 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("socket", &self.socket).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,7 +44,12 @@ impl Server {
     /// Serves until `stop` is ready, then closes all connections and removes the socket. What cores
     /// streamed and did not see acknowledged they send again.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) {
-        let Self { link, tokens, socket, journal } = self;
+        let Self {
+            link,
+            tokens,
+            socket,
+            journal,
+        } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(consume(Arc::clone(&link), Arc::clone(&tokens), journal));
         tasks.spawn(publish_outbox(Arc::clone(&link)));
@@ -74,15 +81,24 @@ impl Server {
 
 /// One connection, from preamble to end.
 async fn serve(link: Arc<Link>, tokens: Arc<dyn TokenStates>, stream: UnixStream) {
-    let (connection, outgoing) = Connection::new(link.next_connection.fetch_add(1, Ordering::Relaxed));
+    let (connection, outgoing) =
+        Connection::new(link.next_connection.fetch_add(1, Ordering::Relaxed));
     let (reading, writing) = stream.into_split();
     let pace = link.settings.pace;
-    let mut peer = Peer { link: Arc::clone(&link), tokens, connection: Arc::clone(&connection), core: None };
+    let mut peer = Peer {
+        link: Arc::clone(&link),
+        tokens,
+        connection: Arc::clone(&connection),
+        core: None,
+    };
     let write = write_loop(&connection, writing, outgoing, pace);
     let read = async {
         // The core is put into the peer by its first frame and used by all later ones.
         let peer = tokio::sync::Mutex::new(&mut peer);
-        read_loop(&connection, reading, pace, async |frame| peer.lock().await.frame(frame).await).await;
+        read_loop(&connection, reading, pace, async |frame| {
+            peer.lock().await.frame(frame).await
+        })
+        .await;
     };
     tokio::join!(write, read);
     peer.ended();
@@ -100,17 +116,37 @@ impl Peer {
     async fn frame(&mut self, frame: Frame<ToControl>) {
         match (&self.core, frame.body) {
             (None, ToControl::Hello(hello)) => self.hello(hello).await,
-            (None, _) => self.connection.close("the first frame was not Hello".into()),
+            (None, _) => self
+                .connection
+                .close("the first frame was not Hello".into()),
             (Some(_), ToControl::Hello(_)) => self.connection.close("a second Hello came".into()),
             (Some(_), ToControl::Heartbeat) => {}
-            (Some(core), ToControl::FactsApplied { version }) => core.connection.facts_applied(version),
+            (Some(core), ToControl::FactsApplied { version }) => {
+                core.connection.facts_applied(version)
+            }
             (Some(core), ToControl::Presence { snapshot, users }) => {
-                self.link.presence.report(&core.key, core.connection.id, snapshot, users);
+                self.link
+                    .presence
+                    .report(&core.key, core.connection.id, snapshot, users);
             }
-            (Some(core), ToControl::Journal { journal, from, to, bytes }) => {
-                self.link.received_journal(core, frame.correlation, journal, from, to, &bytes);
+            (
+                Some(core),
+                ToControl::Journal {
+                    journal,
+                    from,
+                    to,
+                    bytes,
+                },
+            ) => {
+                self.link
+                    .received_journal(core, frame.correlation, journal, from, to, &bytes);
             }
-            (Some(core), body @ (ToControl::Published { .. } | ToControl::Sessions { .. } | ToControl::Kicked { .. })) => {
+            (
+                Some(core),
+                body @ (ToControl::Published { .. }
+                | ToControl::Sessions { .. }
+                | ToControl::Kicked { .. }),
+            ) => {
                 core.connection.answered(frame.correlation, body);
             }
             (Some(core), question) => self.link.asked(core, frame.correlation, question).await,
@@ -121,15 +157,32 @@ impl Peer {
         let link = &self.link;
         match link.admit(&hello, &self.connection).await {
             Ok(core) => {
-                info!(gateway = hello.gateway, core = hello.core, cores = hello.cores, epoch = hello.epoch, "core connected");
-                let snapshot = send_tokens(Arc::clone(link), Arc::clone(&self.tokens), core.clone());
+                info!(
+                    gateway = hello.gateway,
+                    core = hello.core,
+                    cores = hello.cores,
+                    epoch = hello.epoch,
+                    "core connected"
+                );
+                let snapshot =
+                    send_tokens(Arc::clone(link), Arc::clone(&self.tokens), core.clone());
                 tokio::spawn(snapshot);
                 self.core = Some(core);
                 link.outbox_wake.notify_one();
             }
             Err(NotAdmitted::Refused(reason)) => {
-                error!(gateway = hello.gateway, core = hello.core, reason, "core refused");
-                self.connection.send(0, &ToGateway::Refused { reason: reason.clone() });
+                error!(
+                    gateway = hello.gateway,
+                    core = hello.core,
+                    reason,
+                    "core refused"
+                );
+                self.connection.send(
+                    0,
+                    &ToGateway::Refused {
+                        reason: reason.clone(),
+                    },
+                );
                 self.connection.close(reason);
             }
             // Not the core's fault: it may come back at once.
@@ -143,7 +196,12 @@ impl Peer {
             warn!(reason, "a link connection ended before its core was known");
             return;
         };
-        warn!(gateway = core.key.gateway, core = core.key.core, reason, "core disconnected");
+        warn!(
+            gateway = core.key.gateway,
+            core = core.key.core,
+            reason,
+            "core disconnected"
+        );
         self.link.registry.gone(&core);
         tokio::spawn(async move {
             tokio::time::sleep(self.link.settings.presence_grace).await;
@@ -158,34 +216,67 @@ enum NotAdmitted {
 }
 
 impl Link {
-    async fn admit(&self, hello: &Hello, connection: &Arc<Connection>) -> Result<Core, NotAdmitted> {
-        let store_error = |error: crate::store::StoreError| NotAdmitted::Store(format!("the database does not answer: {error}"));
-        self.registry.may_connect(hello).map_err(NotAdmitted::Refused)?;
-        let highest = self.stores.journal.raise_epoch(&hello.gateway, hello.epoch).await.map_err(store_error)?;
+    async fn admit(
+        &self,
+        hello: &Hello,
+        connection: &Arc<Connection>,
+    ) -> Result<Core, NotAdmitted> {
+        let store_error = |error: crate::store::StoreError| {
+            NotAdmitted::Store(format!("the database does not answer: {error}"))
+        };
+        self.registry
+            .may_connect(hello)
+            .map_err(NotAdmitted::Refused)?;
+        let highest = self
+            .stores
+            .journal
+            .raise_epoch(&hello.gateway, hello.epoch)
+            .await
+            .map_err(store_error)?;
         if highest > hello.epoch {
             return Err(NotAdmitted::Refused(format!(
                 "gateway {} writes with owner epoch {}, but {highest} was seen: its journals were replaced by older ones",
                 hello.gateway, hello.epoch
             )));
         }
-        for at in self.stores.journal.positions(&hello.gateway).await.map_err(store_error)? {
+        for at in self
+            .stores
+            .journal
+            .positions(&hello.gateway)
+            .await
+            .map_err(store_error)?
+        {
             self.stored.raise(&hello.gateway, at);
         }
         for begin in &hello.journals {
             let known = self.stored.get(&hello.gateway, begin.journal);
-            let position = self.stored.resume(&hello.gateway, begin.journal, begin.position).map_err(NotAdmitted::Refused)?;
+            let position = self
+                .stored
+                .resume(&hello.gateway, begin.journal, begin.position)
+                .map_err(NotAdmitted::Refused)?;
             if known.is_none() && position > 0 {
-                let at = JournalPosition { journal: begin.journal, position };
-                self.stores.journal.set_position(&hello.gateway, at).await.map_err(store_error)?;
+                let at = JournalPosition {
+                    journal: begin.journal,
+                    position,
+                };
+                self.stores
+                    .journal
+                    .set_position(&hello.gateway, at)
+                    .await
+                    .map_err(store_error)?;
             }
         }
-        self.registry.admit(hello, connection, &self.stored).map_err(NotAdmitted::Refused)
+        self.registry
+            .admit(hello, connection, &self.stored)
+            .map_err(NotAdmitted::Refused)
     }
 }
 
 async fn send_tokens(link: Arc<Link>, tokens: Arc<dyn TokenStates>, core: Core) {
     let home = core.clone();
-    let mut rest = tokens.snapshot(&move |user_id: &str| home.is_home_of(user_id)).await;
+    let mut rest = tokens
+        .snapshot(&move |user_id: &str| home.is_home_of(user_id))
+        .await;
     loop {
         if !core.connection.wait_for_room().await {
             return;

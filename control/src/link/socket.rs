@@ -21,11 +21,17 @@ impl Socket {
     pub(super) async fn bind(path: &Path) -> io::Result<Self> {
         match std::fs::symlink_metadata(path) {
             Ok(meta) if !meta.file_type().is_socket() => {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "the path of the link socket is another file"));
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "the path of the link socket is another file",
+                ));
             }
             Ok(_) => {
                 if UnixStream::connect(path).await.is_ok() {
-                    return Err(io::Error::new(io::ErrorKind::AddrInUse, "another control serves the link socket"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::AddrInUse,
+                        "another control serves the link socket",
+                    ));
                 }
                 std::fs::remove_file(path)?;
             }
@@ -40,7 +46,10 @@ impl Socket {
         let listener = UnixListener::bind(&staging)?;
         std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(0o600))?;
         std::fs::rename(&staging, path)?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -60,13 +69,22 @@ mod tests {
         let path = folder.path().join("link.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).expect("stale"));
         let socket = Socket::bind(&path).await.expect("replaced");
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        let mode = std::fs::metadata(&path)
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(Socket::bind(&path).await.expect_err("served").kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            Socket::bind(&path).await.expect_err("served").kind(),
+            io::ErrorKind::AddrInUse
+        );
         drop(socket);
         assert!(!path.exists());
         std::fs::write(&path, "precious").expect("file");
-        assert_eq!(Socket::bind(&path).await.expect_err("a file").kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            Socket::bind(&path).await.expect_err("a file").kind(),
+            io::ErrorKind::AddrInUse
+        );
         assert_eq!(std::fs::read(&path).expect("kept"), b"precious");
     }
 }

@@ -22,9 +22,15 @@ impl StoredPositions {
     pub(super) fn new(known: impl IntoIterator<Item = (String, JournalPosition)>) -> Self {
         let mut positions: HashMap<String, HashMap<u16, u64>> = HashMap::new();
         for (gateway, at) in known {
-            positions.entry(gateway).or_default().insert(at.journal, at.position);
+            positions
+                .entry(gateway)
+                .or_default()
+                .insert(at.journal, at.position);
         }
-        Self { positions: Mutex::new(positions), moved: watch::Sender::new(0) }
+        Self {
+            positions: Mutex::new(positions),
+            moved: watch::Sender::new(0),
+        }
     }
 
     /// The position, or `None` when nothing of this journal was ever stored.
@@ -52,7 +58,11 @@ impl StoredPositions {
     pub(super) fn raise(&self, gateway: &str, at: JournalPosition) {
         {
             let mut positions = lock(&self.positions);
-            let known = positions.entry(gateway.to_owned()).or_default().entry(at.journal).or_default();
+            let known = positions
+                .entry(gateway.to_owned())
+                .or_default()
+                .entry(at.journal)
+                .or_default();
             *known = (*known).max(at.position);
         }
         self.moved.send_modify(|turn| *turn = turn.wrapping_add(1));
@@ -61,11 +71,20 @@ impl StoredPositions {
     fn reached(&self, gateway: &str, after: &[JournalPosition]) -> bool {
         let positions = lock(&self.positions);
         let known = positions.get(gateway);
-        after.iter().all(|wanted| known.and_then(|k| k.get(&wanted.journal)).is_some_and(|at| *at >= wanted.position))
+        after.iter().all(|wanted| {
+            known
+                .and_then(|k| k.get(&wanted.journal))
+                .is_some_and(|at| *at >= wanted.position)
+        })
     }
 
     /// Waits until every position is stored; false when that took longer than `limit`.
-    pub(super) async fn wait(&self, gateway: &str, after: &[JournalPosition], limit: Duration) -> bool {
+    pub(super) async fn wait(
+        &self,
+        gateway: &str,
+        after: &[JournalPosition],
+        limit: Duration,
+    ) -> bool {
         let mut moved = self.moved.subscribe();
         tokio::time::timeout(limit, async {
             while !self.reached(gateway, after) {

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 
 use crate::envelope::{EnvelopeError, Request, Response};
 use crate::json_text::{Blob, Int, Text, append_string, base64_append, match_key};
+use crate::req;
 
 const REQUEST_KEYS: [&str; 6] = [
     "reqIdentifier",
@@ -146,15 +147,31 @@ impl<'a> Writer<'a> {
         append_string(value, self.out);
     }
 
-    fn blob(&mut self, value: &[u8]) {
+    /// Bytes, or what stands for their absence.
+    fn blob(&mut self, value: &[u8], absent: &str) {
         self.key();
         if value.is_empty() {
-            self.out.extend_from_slice(b"null");
+            self.out.extend_from_slice(absent.as_bytes());
             return;
         }
         self.out.push(b'"');
         base64_append(value, self.out);
         self.out.push(b'"');
+    }
+}
+
+/// What stands for empty data in a reply. A reply message without any field set is an empty string
+/// and only where there is no message at all it is `null`; a client may decode the one and choke on
+/// the other.
+fn absent_data(response: &Response) -> &'static str {
+    let has_message = matches!(
+        response.req_identifier,
+        req::GET_MAX_SEQ..=req::GET_LAST_MESSAGE | req::LOGOUT | req::SUBSCRIBE_ONLINE
+    );
+    if has_message && response.err_code == 0 {
+        "\"\""
+    } else {
+        "null"
     }
 }
 
@@ -165,7 +182,7 @@ pub(crate) fn encode_request(request: &Request, out: &mut Vec<u8>) {
     writer.text(&request.send_id);
     writer.text(&request.operation_id);
     writer.text(&request.msg_incr);
-    writer.blob(&request.data);
+    writer.blob(&request.data, "null");
     writer.out.push(b'}');
 }
 
@@ -176,7 +193,7 @@ pub(crate) fn encode_response(response: &Response, out: &mut Vec<u8>) {
     writer.text(&response.operation_id);
     writer.int(response.err_code);
     writer.text(&response.err_msg);
-    writer.blob(&response.data);
+    writer.blob(&response.data, absent_data(response));
     writer.out.push(b'}');
 }
 
@@ -213,6 +230,26 @@ mod tests {
              \"errCode\":1001,\"errMsg\":\"ArgsError\",\"data\":\"YWJjZA==\"}"
         );
         assert_eq!(decode_response(&out).unwrap(), full);
+    }
+
+    #[test]
+    fn an_empty_message_is_told_from_none() {
+        let data = |req_identifier, err_code| {
+            let mut out = Vec::new();
+            let reply = Response {
+                req_identifier,
+                err_code,
+                ..Default::default()
+            };
+            encode_response(&reply, &mut out);
+            let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            value["data"].clone()
+        };
+        for id in [1001, 1002, 1005, 1006, 1007, 2003, 2005] {
+            assert_eq!(data(id, 0), "", "{id}");
+            assert!(data(id, 1001).is_null(), "{id}");
+        }
+        assert!(data(2002, 0).is_null() && data(2004, 0).is_null());
     }
 
     #[test]

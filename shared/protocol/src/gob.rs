@@ -127,6 +127,9 @@ struct Values<'a> {
     bytes: [&'a [u8]; 6],
 }
 
+/// Names and type ids of the fields that a sender defines.
+type Definition<'a> = Vec<(&'a [u8], i64)>;
+
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -205,7 +208,7 @@ fn name_and_id<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], i64)> {
 }
 
 /// Reads the body of a definition. Nothing for kinds other than a struct.
-fn definition<'a>(reader: &mut Reader<'a>) -> Result<Option<Vec<(&'a [u8], i64)>>> {
+fn definition<'a>(reader: &mut Reader<'a>) -> Result<Option<Definition<'a>>> {
     const STRUCT: u64 = 2;
     const LAST_KIND: u64 = 6;
     match reader.next_field(&mut None)? {
@@ -287,7 +290,7 @@ fn struct_value<'a>(reader: &mut Reader<'a>, plan: &[Field]) -> Result<Values<'a
 
 fn decode<'a>(shape: &Shape, stream: &'a [u8]) -> Result<Values<'a>> {
     let mut reader = Reader(stream);
-    let mut defined: Vec<(i64, Option<Vec<(&[u8], i64)>>)> = Vec::new();
+    let mut defined: Vec<(i64, Option<Definition<'_>>)> = Vec::new();
     loop {
         let mut message = Reader(reader.bytes()?);
         let id = message.int()?;

@@ -60,27 +60,35 @@ impl Inflater {
         out: &mut Vec<u8>,
     ) -> Result<(), GzipError> {
         let start = out.len();
-        let result = self.members(input, limit, start, out);
-        if result.is_err() {
-            out.truncate(start);
-        }
+        let mut room = Room {
+            start,
+            filled: 0,
+            limit,
+            out,
+        };
+        let result = self.members(input, &mut room);
+        let filled = room.filled;
+        out.truncate(if result.is_ok() {
+            start + filled
+        } else {
+            start
+        });
         result
     }
 
-    fn members(
-        &mut self,
-        mut input: &[u8],
-        limit: usize,
-        start: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), GzipError> {
+    fn members(&mut self, mut input: &[u8], room: &mut Room<'_>) -> Result<(), GzipError> {
+        // The trailer of a single member tells its length; a lie costs no more than the limit.
+        let told = input
+            .last_chunk::<4>()
+            .map_or(0, |len| u32::from_le_bytes(*len) as usize);
+        room.grow_to(told.saturating_add(1));
         loop {
             input = after_header(input)?;
-            let member = out.len();
-            input = self.deflate_stream(input, limit - (member - start), out)?;
+            let member = room.filled;
+            input = self.deflate_stream(input, room)?;
             let (trailer, rest) = input.split_first_chunk::<8>().ok_or(GzipError::Truncated)?;
             let mut crc = Crc::new();
-            crc.update(&out[member..]);
+            crc.update(&room.out[room.start + member..room.start + room.filled]);
             let (sum, len) = trailer.split_at(4);
             if sum != crc.sum().to_le_bytes() || len != crc.amount().to_le_bytes() {
                 return Err(GzipError::Checksum);
@@ -96,47 +104,56 @@ impl Inflater {
     fn deflate_stream<'a>(
         &mut self,
         mut input: &'a [u8],
-        limit: usize,
-        out: &mut Vec<u8>,
+        room: &mut Room<'_>,
     ) -> Result<&'a [u8], GzipError> {
         self.0.reset(false);
-        let start = out.len();
-        // The trailer of a single member says its length; a lie costs no more than the limit.
-        let told = input
-            .last_chunk::<4>()
-            .map_or(0, |len| u32::from_le_bytes(*len) as usize);
-        // One byte more than is allowed, so that a longer stream shows itself.
-        let most = limit.saturating_add(1);
-        let mut room = told.saturating_add(1).clamp(64, 1 << 20).min(most);
-        let mut filled = 0;
         loop {
-            out.resize(start + room, 0);
             let (before_in, before_out) = (self.0.total_in(), self.0.total_out());
             let status = self
                 .0
-                .decompress(input, &mut out[start + filled..], FlushDecompress::None)
+                .decompress(input, room.free(), FlushDecompress::None)
                 .map_err(|_| GzipError::Damaged)?;
             let read = (self.0.total_in() - before_in) as usize;
             let written = (self.0.total_out() - before_out) as usize;
             input = input.get(read..).ok_or(GzipError::Damaged)?;
-            filled += written;
-            if filled > limit {
+            room.filled += written;
+            if room.filled > room.limit {
                 return Err(GzipError::TooLarge);
             }
-            match status {
-                Status::StreamEnd => {
-                    out.truncate(start + filled);
-                    return Ok(input);
-                }
-                _ if filled < room && (input.is_empty() || read + written == 0) => {
-                    return Err(GzipError::Truncated);
-                }
-                _ => {}
+            if status == Status::StreamEnd {
+                return Ok(input);
             }
-            if filled == room {
-                room = room.saturating_mul(2).min(most);
+            if room.free().is_empty() {
+                room.grow_to(room.filled.saturating_mul(2));
+            } else if input.is_empty() || read + written == 0 {
+                return Err(GzipError::Truncated);
             }
         }
+    }
+}
+
+/// Where output goes. Its memory is cleared once, however many members share it, so that many empty
+/// members cost no more than one.
+struct Room<'a> {
+    /// Where it begins in `out`.
+    start: usize,
+    /// Bytes of output so far.
+    filled: usize,
+    limit: usize,
+    out: &'a mut Vec<u8>,
+}
+
+impl Room<'_> {
+    fn grow_to(&mut self, len: usize) {
+        // One byte more than is allowed, so that longer output shows itself.
+        let len = len.max(256).min(self.limit.saturating_add(1));
+        if self.start + len > self.out.len() {
+            self.out.resize(self.start + len, 0);
+        }
+    }
+
+    fn free(&mut self) -> &mut [u8] {
+        &mut self.out[self.start + self.filled..]
     }
 }
 

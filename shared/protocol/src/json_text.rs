@@ -212,3 +212,55 @@ pub(crate) fn match_key(names: &[&str], key: &str) -> Option<usize> {
         .position(|name| *name == key)
         .or_else(|| names.iter().position(|name| name.eq_ignore_ascii_case(key)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn surrogates_and_bad_bytes_are_replaced_one_for_one() {
+        let table = [
+            (&b"ok"[..], "ok"),
+            (b"a\xed\xa0\xbdb", "a\u{fffd}b"),
+            (b"\xff\xfe", "\u{fffd}\u{fffd}"),
+            (b"\xe2\x82", "\u{fffd}\u{fffd}"),
+            ("é\u{d7ff}".as_bytes(), "é\u{d7ff}"),
+        ];
+        for (bytes, text) in table {
+            assert_eq!(lossy(bytes), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_written_as_json(text: String) {
+            let mut out = Vec::new();
+            append_string(&text, &mut out);
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+
+        #[test]
+        fn any_bytes_are_replaced_within_bounds(bytes: Vec<u8>) {
+            prop_assert!(lossy(&bytes).len() <= 3 * bytes.len());
+        }
+
+        #[test]
+        fn any_bytes_survive_base64_with_line_breaks(bytes: Vec<u8>, every in 1usize..80) {
+            let mut text = Vec::new();
+            base64_append(&bytes, &mut text);
+            prop_assert_eq!(text.clone(), base64_text(&bytes).into_bytes());
+            let broken = text.chunks(every).collect::<Vec<_>>().join(&b"\r\n"[..]);
+            prop_assert_eq!(base64_decode(&text).unwrap(), bytes.clone());
+            prop_assert_eq!(base64_decode(&broken).unwrap(), bytes);
+        }
+
+        #[test]
+        fn any_text_is_base64_or_refused(text in "[A-Za-z0-9+/=\\r\\n_-]{0,40}") {
+            if let Some(bytes) = base64_decode(text.as_bytes()) {
+                prop_assert!(bytes.len() <= text.len());
+                prop_assert_eq!(text.bytes().filter(|b| !matches!(b, b'\r' | b'\n')).count() % 4, 0);
+            }
+        }
+    }
+}

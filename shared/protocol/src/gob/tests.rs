@@ -171,6 +171,30 @@ fn requests_q1_to_q7() {
 }
 
 #[test]
+fn the_fast_path_knows_every_type_id_but_no_other_definition() {
+    let rest =
+        &Q64.replace(char::is_whitespace, "")["657f0301010c47656e6572616c577352657101ff80".len()..];
+    for (minus, plus) in [("ff8b", "ff8c"), ("fe018f", "fe0190"), ("fe07cf", "fe07d0")] {
+        let body = hex(&format!(
+            "{minus}0301010c47656e6572616c577352657101{plus}{rest}"
+        ));
+        let mut stream = vec![body.len() as u8];
+        stream.extend_from_slice(&body);
+        let value = hex(&format!("{plus}01fe07d2040161 00"));
+        stream.push(value.len() as u8);
+        stream.extend_from_slice(&value);
+        assert!(sdk_definition(&stream).is_some());
+        let expected = request(1001, "", "", "", "a", b"");
+        assert_eq!(decode_request(Encoding::Gob, &stream).unwrap(), expected);
+        // Another value type than the one defined.
+        let at = stream.len() - value.len() + plus.len() / 2 - 1;
+        stream[at] ^= 2;
+        assert!(decode_request(Encoding::Gob, &stream).is_err());
+    }
+    assert!(sdk_definition(&hex(P)).is_none());
+}
+
+#[test]
 fn variants_v1_to_v4() {
     let v1 = hex("1d7f030102ff80000101010d5265714964656e746966696572010400000007ff8001fe0fa400");
     assert_eq!(
