@@ -1,6 +1,6 @@
 //! What every request goes through (spec: api.md 1-4).
 
-use super::harness::{Control, PASSWORD};
+use super::harness::{Control, PASSWORD, raw};
 use flate2::read::GzDecoder;
 use serde_json::json;
 use std::io::Read;
@@ -123,20 +123,12 @@ async fn a_body_that_is_too_long_is_refused_unread() {
 async fn a_body_in_chunks_is_bounded_too() {
     let control = Control::with(|config| config.control.max_body_bytes = 1000).await;
     let admin = control.admin().await;
-    let headers = [
-        ("operationID", "o"),
-        ("token", admin.as_str()),
-        ("Transfer-Encoding", "chunked"),
-        // The client of these tests adds a length otherwise; hyper lets chunked win.
-        ("Content-Length", "0"),
-    ];
-    let _ = headers;
     let chunk = format!("3e8\r\n{}\r\n3e8\r\n{}\r\n0\r\n\r\n", " ".repeat(1000), " ".repeat(1000));
     let request = format!(
         "POST /user/get_users_info HTTP/1.1\r\nHost: t\r\nConnection: close\r\noperationID: o\r\n\
          token: {admin}\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"
     );
-    let reply = super::harness::raw(control.address, request.as_bytes()).await;
+    let reply = raw(control.address, request.as_bytes()).await;
     assert!(reply.detail().contains("longer than 1000"), "{}", reply.text());
 }
 

@@ -206,7 +206,6 @@ impl Reply {
 
 /// One request on a connection of its own.
 pub async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-    let mut stream = TcpStream::connect(to).await.unwrap();
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
         request.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -215,8 +214,15 @@ pub async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &s
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str("\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    stream.write_all(body).await.unwrap();
+    let mut request = request.into_bytes();
+    request.extend_from_slice(body);
+    raw(to, &request).await
+}
+
+/// These bytes on a connection of their own.
+pub async fn raw(to: SocketAddr, request: &[u8]) -> Reply {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(request).await.unwrap();
     let mut received = Vec::new();
     stream.read_to_end(&mut received).await.unwrap();
     let end = received.windows(4).position(|four| four == b"\r\n\r\n").expect("a reply has headers");
