@@ -8,5 +8,6 @@ pub mod clock;
 pub mod domain;
 pub mod link;
 pub mod ports;
+pub mod process;
 pub mod store;
 pub mod tokens;

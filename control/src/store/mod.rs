@@ -12,6 +12,7 @@ pub mod journal;
 pub mod messages;
 pub mod outbox;
 pub mod relations;
+mod sql;
 pub mod tokens;
 pub mod users;
 pub mod versions;
