@@ -89,7 +89,7 @@ pub(crate) struct Control {
     pub(crate) app: Arc<App>,
     pub(crate) gateways: Arc<Recorder>,
     pub(crate) address: SocketAddr,
-    pub(crate) folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     _stop: watch::Sender<bool>,
 }
 
@@ -167,7 +167,7 @@ impl Control {
             app,
             gateways,
             address,
-            folder,
+            _folder: folder,
             _stop: stop,
         }
     }
