@@ -8,7 +8,7 @@ const FOLDER = fileURLToPath(new URL('../../../../shared/protocol/proto/', impor
 
 const root = new protobuf.Root();
 root.resolvePath = (_origin, target) => (target.startsWith('google/') ? target : join(FOLDER, target));
-root.loadSync(['openim/sdkws.proto', 'openim/msg.proto', 'openim/push.proto'], { keepCase: true });
+root.loadSync(['openim/sdkws.proto', 'openim/msg.proto', 'openim/push.proto', 'openim/jssdk.proto'], { keepCase: true });
 
 /** Encodes `value` as the message `name`, such as `sdkws.MsgData`. */
 export function encode(name, value) {
