@@ -89,6 +89,7 @@ describe('auth', () => {
   test('a new token of a platform kicks the old one, for good', async () => {
     const old = await server.api.token('cat', IOS);
     const other = await server.api.token('cat', WEB);
+    // Two tokens of one second are the same string.
     await new Promise((next) => setTimeout(next, 1_100 - (Date.now() % 1_000)));
     const now = await server.api.token('cat', IOS);
     assert.notEqual(old, now);
