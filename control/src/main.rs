@@ -41,7 +41,11 @@ fn main() -> ExitCode {
     };
     if arguments.print_config {
         let written = io::stdout().write_all(ringwire_config::print(&config).as_bytes());
-        return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if written.is_ok() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
     if let Err(error) = log(&config) {
         eprintln!("shared.log: {error}");
@@ -61,7 +65,9 @@ fn main() -> ExitCode {
 
 fn log(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter = EnvFilter::try_new(&config.shared.log)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match config.shared.log_format {
         LogFormat::Text => lines.with_ansi(false).init(),
         LogFormat::Json => lines.json().init(),

@@ -67,23 +67,44 @@ impl Process {
     /// # Errors
     /// [`StartError`]; nothing is served then.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        let policy = Policy::new(config.shared.login_policy, config.shared.login_max_per_platform)?;
+        let policy = Policy::new(
+            config.shared.login_policy,
+            config.shared.login_max_per_platform,
+        )?;
         let secret = Arc::new(read_secret(&config.shared.secret_file)?);
-        let stores = Stores::open(&config.control.database_url, config.control.database_connections).await?;
-        stores.users.ensure_admins(&users::admins(&config), users::ADMIN_LEVEL, unix_ms()).await?;
+        let stores = Stores::open(
+            &config.control.database_url,
+            config.control.database_connections,
+        )
+        .await?;
+        stores
+            .users
+            .ensure_admins(&users::admins(&config), users::ADMIN_LEVEL, unix_ms())
+            .await?;
         let link = Link::new(Settings::new(&config), stores.clone())?;
-        let token_config =
-            TokenConfig { secret: secret.clone(), policy, expire_days: config.shared.token_expire_days };
+        let token_config = TokenConfig {
+            secret: secret.clone(),
+            policy,
+            expire_days: config.shared.token_expire_days,
+        };
         let tokens = TokenBook::load(token_config, stores.tokens.clone(), link.clone()).await?;
         let api = bind("HTTP API", &config.control.listen).await?;
         let ops = bind("metrics", &config.control.metrics_listen).await?;
-        let server = link.bind(Arc::new(tokens.clone())).await.map_err(|source| StartError::Listen {
-            what: "link",
-            at: config.shared.link_socket.display().to_string(),
-            source,
-        })?;
+        let server = link
+            .bind(Arc::new(tokens.clone()))
+            .await
+            .map_err(|source| StartError::Listen {
+                what: "link",
+                at: config.shared.link_socket.display().to_string(),
+                source,
+            })?;
         let app = Arc::new(App::new(Arc::new(config), secret, stores, tokens, link));
-        Ok(Self { app, link: server, api, ops })
+        Ok(Self {
+            app,
+            link: server,
+            api,
+            ops,
+        })
     }
 
     /// Where the HTTP API listens.
@@ -110,18 +131,35 @@ impl Process {
     /// Serves until `stop` is ready. HTTP requests in progress are finished while the link still
     /// stands; then the link closes, and gateways keep in their journals what is not stored.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) {
-        let Self { app, link, api, ops: operators } = self;
+        let Self {
+            app,
+            link,
+            api,
+            ops: operators,
+        } = self;
         let (stop_http, http_stops) = watch::channel(false);
         let (stop_link, link_stops) = watch::channel(false);
         let metrics = Arc::new(Metrics::default());
         let ready = Arc::new(AtomicBool::new(true));
         let link = tokio::spawn(link.run(stopped(link_stops)));
         let router = frame::router(app.clone(), metrics.clone());
-        let http = tokio::spawn(listen::serve(api, router, metrics.clone(), MAX_CONNECTIONS, http_stops));
+        let http = tokio::spawn(listen::serve(
+            api,
+            router,
+            metrics.clone(),
+            MAX_CONNECTIONS,
+            http_stops,
+        ));
         // Operators see until the end how it goes; their listener ends with the link.
         let router = ops::router(ready.clone(), metrics, Vec::new());
         let own = Arc::new(Metrics::default());
-        let operators = tokio::spawn(listen::serve(operators, router, own, MAX_CONNECTIONS, stop_link.subscribe()));
+        let operators = tokio::spawn(listen::serve(
+            operators,
+            router,
+            own,
+            MAX_CONNECTIONS,
+            stop_link.subscribe(),
+        ));
         let purge = tokio::spawn(purge(app));
         tracing::info!("ready");
         stop.await;
@@ -149,7 +187,13 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 async fn bind(what: &'static str, at: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(at).await.map_err(|source| StartError::Listen { what, at: at.to_owned(), source })
+    TcpListener::bind(at)
+        .await
+        .map_err(|source| StartError::Listen {
+            what,
+            at: at.to_owned(),
+            source,
+        })
 }
 
 async fn purge(app: Arc<App>) {

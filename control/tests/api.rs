@@ -6,6 +6,10 @@ mod auth;
 mod frame;
 #[path = "api/harness.rs"]
 mod harness;
+#[path = "api/permissions.rs"]
+mod permissions;
+#[path = "api/presence.rs"]
+mod presence;
 #[path = "api/process.rs"]
 mod process;
 #[path = "api/reads.rs"]

@@ -8,22 +8,22 @@ use ringwire_protocol::pb::sdkws::RequestPagination;
 use std::collections::HashSet;
 
 /// Longest id, characters.
-pub const MAX_ID: usize = 64;
+pub(super) const MAX_ID: usize = 64;
 
 /// Longest nickname, characters.
-pub const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// Longest free text (`ex`, `faceURL`), bytes.
-pub const MAX_TEXT: usize = 64 << 10;
+pub(super) const MAX_TEXT: usize = 64 << 10;
 
 /// Longest list, entries; also the largest page.
-pub const MAX_LIST: usize = 1_000;
+pub(super) const MAX_LIST: usize = 1_000;
 
 /// A field that must not be empty.
 ///
 /// # Errors
 /// 1001 `<name> is empty`.
-pub fn present(name: &str, value: &str) -> Result<(), ApiError> {
+pub(super) fn present(name: &str, value: &str) -> Result<(), ApiError> {
     if value.is_empty() {
         Err(ApiError::args(format!("{name} is empty")))
     } else {
@@ -35,7 +35,7 @@ pub fn present(name: &str, value: &str) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 1001.
-pub fn list<T>(name: &str, values: &[T]) -> Result<(), ApiError> {
+pub(super) fn list<T>(name: &str, values: &[T]) -> Result<(), ApiError> {
     if values.is_empty() {
         return Err(ApiError::args(format!("{name} is empty")));
     }
@@ -46,7 +46,7 @@ pub fn list<T>(name: &str, values: &[T]) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 1001 beyond [`MAX_LIST`].
-pub fn short_list<T>(name: &str, values: &[T]) -> Result<(), ApiError> {
+pub(super) fn short_list<T>(name: &str, values: &[T]) -> Result<(), ApiError> {
     if values.len() > MAX_LIST {
         return Err(ApiError::args(format!(
             "{name} has more than {MAX_LIST} entries"
@@ -59,7 +59,7 @@ pub fn short_list<T>(name: &str, values: &[T]) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 1001.
-pub fn unique(name: &str, values: &[String]) -> Result<(), ApiError> {
+pub(super) fn unique(name: &str, values: &[String]) -> Result<(), ApiError> {
     let mut seen = HashSet::with_capacity(values.len());
     if values.iter().all(|value| seen.insert(value)) {
         return Ok(());
@@ -71,7 +71,7 @@ pub fn unique(name: &str, values: &[String]) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 1001.
-pub fn length(name: &str, value: &str, max: usize) -> Result<(), ApiError> {
+pub(super) fn length(name: &str, value: &str, max: usize) -> Result<(), ApiError> {
     if value.len() > max && value.chars().count() > max {
         return Err(ApiError::args(format!("{name} is longer than {max}")));
     }
@@ -82,7 +82,7 @@ pub fn length(name: &str, value: &str, max: usize) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 1001.
-pub fn global_recv_opt(value: i32) -> Result<(), ApiError> {
+pub(super) fn global_recv_opt(value: i32) -> Result<(), ApiError> {
     if (0..=2).contains(&value) {
         Ok(())
     } else {
@@ -94,7 +94,7 @@ pub fn global_recv_opt(value: i32) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 1001 without a pagination, for a page number below 1, or for a page beyond [`MAX_LIST`].
-pub fn page(pagination: Option<&RequestPagination>) -> Result<Page, ApiError> {
+pub(super) fn page(pagination: Option<&RequestPagination>) -> Result<Page, ApiError> {
     let Some(pagination) = pagination else {
         return Err(ApiError::args("pagination is empty"));
     };

@@ -11,7 +11,10 @@ use std::sync::Arc;
 
 /// errCode of a call with this token.
 async fn code(control: &Control, token: &str) -> i64 {
-    control.post("/msg/get_server_time", token, json!({})).await.code()
+    control
+        .post("/msg/get_server_time", token, json!({}))
+        .await
+        .code()
 }
 
 /// The token states that the gateways were told since the last look: (token's fingerprint, state).
@@ -34,17 +37,36 @@ async fn the_admins_token_is_guarded_by_the_secret() {
     let ask = |body: Value| control.post("/auth/get_admin_token", "", body);
     for (body, code, detail) in [
         (json!({"secret": PASSWORD}), 1001, "userID is empty"),
-        (json!({"secret": "wrong", "userID": "imAdmin"}), 1002, "secret invalid"),
+        (
+            json!({"secret": "wrong", "userID": "imAdmin"}),
+            1002,
+            "secret invalid",
+        ),
         (json!({"userID": "imAdmin"}), 1002, "secret invalid"),
-        (json!({"secret": "wrong", "userID": "nobody"}), 1002, "secret invalid"),
-        (json!({"secret": PASSWORD, "userID": "nobody"}), 1001, "userID nobody is not an admin"),
+        (
+            json!({"secret": "wrong", "userID": "nobody"}),
+            1002,
+            "secret invalid",
+        ),
+        (
+            json!({"secret": PASSWORD, "userID": "nobody"}),
+            1001,
+            "userID nobody is not an admin",
+        ),
     ] {
         let reply = ask(body.clone()).await;
-        assert_eq!((reply.code(), reply.detail().as_str()), (code, detail), "{body}");
+        assert_eq!(
+            (reply.code(), reply.detail().as_str()),
+            (code, detail),
+            "{body}"
+        );
     }
     let reply = ask(json!({"secret": PASSWORD, "userID": "imAdmin"})).await;
     assert_eq!(reply.data()["expireTimeSeconds"], 7 * 86_400);
-    assert_eq!(code(&control, reply.data()["token"].as_str().unwrap()).await, 0);
+    assert_eq!(
+        code(&control, reply.data()["token"].as_str().unwrap()).await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -53,7 +75,13 @@ async fn guessing_the_secret_is_bounded() {
     let wrong = json!({"secret": "wrong", "userID": "imAdmin"});
     let mut refused = 0;
     for _ in 0..30 {
-        refused += i32::from(control.post("/auth/get_admin_token", "", wrong.clone()).await.status == 429);
+        refused += i32::from(
+            control
+                .post("/auth/get_admin_token", "", wrong.clone())
+                .await
+                .status
+                == 429,
+        );
     }
     assert!(refused > 0);
 }
@@ -78,7 +106,9 @@ async fn user_tokens_are_for_the_admin_to_give() {
         (&admin, json!({"userID": "u", "platformID": -1}), 1001),
         (&admin, json!({"userID": "u", "platformID": 11}), 0),
     ] {
-        let reply = control.post("/auth/get_user_token", token, body.clone()).await;
+        let reply = control
+            .post("/auth/get_user_token", token, body.clone())
+            .await;
         assert_eq!(reply.code(), code, "{body}: {}", reply.text());
     }
 }
@@ -89,13 +119,34 @@ async fn a_token_says_whose_it_is() {
     let admin = control.admin().await;
     control.register(&admin, &["u"]).await;
     let token = control.login(&admin, "u", 2).await;
-    let parsed = control.post("/auth/parse_token", "", json!({"token": token})).await.data();
-    assert_eq!((&parsed["userID"], &parsed["platformID"]), (&json!("u"), &json!(2)));
+    let parsed = control
+        .post("/auth/parse_token", "", json!({"token": token}))
+        .await
+        .data();
+    assert_eq!(
+        (&parsed["userID"], &parsed["platformID"]),
+        (&json!("u"), &json!(2))
+    );
     let now = ringwire_control::clock::unix_ms() / 1000;
     let until = parsed["expireTimeSeconds"].as_i64().unwrap();
-    assert!((now + 90 * 86_400 - 60..=now + 90 * 86_400).contains(&until), "{until}");
-    assert_eq!(control.post("/auth/parse_token", "", json!({"token": ""})).await.code(), 1001);
-    assert_eq!(control.post("/auth/parse_token", "", json!({"token": "a.b.c"})).await.code(), 1503);
+    assert!(
+        (now + 90 * 86_400 - 60..=now + 90 * 86_400).contains(&until),
+        "{until}"
+    );
+    assert_eq!(
+        control
+            .post("/auth/parse_token", "", json!({"token": ""}))
+            .await
+            .code(),
+        1001
+    );
+    assert_eq!(
+        control
+            .post("/auth/parse_token", "", json!({"token": "a.b.c"}))
+            .await
+            .code(),
+        1503
+    );
     let bearer = format!("Bearer {token}");
     assert_eq!(code(&control, &bearer).await, 1503);
 }
@@ -118,13 +169,25 @@ async fn a_new_token_kicks_by_the_policy_and_the_gateways_are_told_first() {
             tokens.push(control.login(&admin, "u", *platform).await);
         }
         for ((token, expected), platform) in tokens.iter().zip(&codes).zip(&platforms) {
-            assert_eq!(code(&control, token).await, *expected, "policy {policy} platform {platform}");
+            assert_eq!(
+                code(&control, token).await,
+                *expected,
+                "policy {policy} platform {platform}"
+            );
         }
         let mut last_told = std::collections::HashMap::new();
         last_told.extend(told_tokens(&control));
         for (token, expected) in tokens.iter().zip(&codes) {
-            let state = if *expected == 0 { TokenState::Normal } else { TokenState::Kicked };
-            assert_eq!(last_told.get(&fingerprint(token)), Some(&state), "policy {policy}");
+            let state = if *expected == 0 {
+                TokenState::Normal
+            } else {
+                TokenState::Kicked
+            };
+            assert_eq!(
+                last_told.get(&fingerprint(token)),
+                Some(&state),
+                "policy {policy}"
+            );
         }
     }
 }
@@ -134,7 +197,10 @@ async fn admin_tokens_stand_beside_each_other() {
     let control = Control::start().await;
     let first = control.admin().await;
     let second = control.admin().await;
-    assert_eq!((code(&control, &first).await, code(&control, &second).await), (0, 0));
+    assert_eq!(
+        (code(&control, &first).await, code(&control, &second).await),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -147,13 +213,27 @@ async fn forced_out_tokens_are_refused_before_the_sessions_close() {
     let other = control.login(&admin, "v", 1).await;
     let logout = |token: String, body: Value| {
         let control = &control;
-        async move { control.post("/auth/force_logout", &token, body).await.code() }
+        async move {
+            control
+                .post("/auth/force_logout", &token, body)
+                .await
+                .code()
+        }
     };
     assert_eq!(logout(admin.clone(), json!({"platformID": 1})).await, 1001);
-    assert_eq!(logout(admin.clone(), json!({"userID": "u", "platformID": 12})).await, 1001);
-    assert_eq!(logout(phone.clone(), json!({"userID": "v", "platformID": 1})).await, 1002);
+    assert_eq!(
+        logout(admin.clone(), json!({"userID": "u", "platformID": 12})).await,
+        1001
+    );
+    assert_eq!(
+        logout(phone.clone(), json!({"userID": "v", "platformID": 1})).await,
+        1002
+    );
     control.told();
-    assert_eq!(logout(admin.clone(), json!({"userID": "u", "platformID": 1})).await, 0);
+    assert_eq!(
+        logout(admin.clone(), json!({"userID": "u", "platformID": 1})).await,
+        0
+    );
     let told = control.told();
     assert!(
         matches!(&told[..], [Told::Apply(changes), Told::Kick(user, platforms)]
@@ -162,10 +242,16 @@ async fn forced_out_tokens_are_refused_before_the_sessions_close() {
     );
     assert_eq!(code(&control, &phone).await, 1506);
     assert_eq!(code(&control, &harmony).await, 0);
-    assert_eq!(logout(admin.clone(), json!({"userID": "u", "platformID": 0})).await, 0);
+    assert_eq!(
+        logout(admin.clone(), json!({"userID": "u", "platformID": 0})).await,
+        0
+    );
     assert_eq!(code(&control, &harmony).await, 1506);
     assert_eq!(code(&control, &other).await, 0);
-    assert_eq!(logout(admin, json!({"userID": "nobody", "platformID": 3})).await, 0);
+    assert_eq!(
+        logout(admin, json!({"userID": "nobody", "platformID": 3})).await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -186,7 +272,10 @@ async fn a_login_at_the_gateway_kicks_once_however_often_it_is_told() {
     };
     control.app.tokens.kicked_by_login(&record).await.unwrap();
     control.app.tokens.kicked_by_login(&record).await.unwrap();
-    assert_eq!((code(&control, &kicked).await, code(&control, &kept).await), (1506, 0));
+    assert_eq!(
+        (code(&control, &kicked).await, code(&control, &kept).await),
+        (1506, 0)
+    );
     // Made again after that login: the record, come late, leaves it alone.
     let again = loop {
         let again = control.login(&admin, "u", 1).await;
@@ -194,7 +283,12 @@ async fn a_login_at_the_gateway_kicks_once_however_often_it_is_told() {
             break again;
         }
     };
-    let late = TokenKickRecord { tokens: vec![fingerprint(&again).to_vec()], platform_id: 1, keep: vec![], ..record };
+    let late = TokenKickRecord {
+        tokens: vec![fingerprint(&again).to_vec()],
+        platform_id: 1,
+        keep: vec![],
+        ..record
+    };
     let fresh = control.login(&admin, "u", 1).await;
     control.app.tokens.kicked_by_login(&late).await.unwrap();
     assert_eq!(code(&control, &fresh).await, 0);
@@ -207,18 +301,37 @@ async fn token_states_outlive_the_process() {
     control.register(&admin, &["u"]).await;
     let live = control.login(&admin, "u", 1).await;
     let kicked = control.login(&admin, "u", 2).await;
-    control.post("/auth/force_logout", &admin, json!({"userID": "u", "platformID": 2})).await.ok();
+    control
+        .post(
+            "/auth/force_logout",
+            &admin,
+            json!({"userID": "u", "platformID": 2}),
+        )
+        .await
+        .ok();
     let config = &control.app.config;
     let stores = Stores::open(&config.control.database_url, 2).await.unwrap();
-    let again = book(config, control.app.secret.clone(), &stores, Arc::new(Recorder::default())).await;
+    let again = book(
+        config,
+        control.app.secret.clone(),
+        &stores,
+        Arc::new(Recorder::default()),
+    )
+    .await;
     assert_eq!(again.check(&live).unwrap().user_id, "u");
     assert_eq!(again.check(&kicked).unwrap_err().code, 1506);
     let mut snapshot = again.snapshot(&|user_id| user_id == "u").await;
     snapshot.sort_by_key(|fact| fact.platform_id);
-    let states: Vec<_> = snapshot.iter().map(|fact| (fact.token, fact.state)).collect();
+    let states: Vec<_> = snapshot
+        .iter()
+        .map(|fact| (fact.token, fact.state))
+        .collect();
     assert_eq!(
         states,
-        [(fingerprint(&live), TokenState::Normal), (fingerprint(&kicked), TokenState::Kicked)]
+        [
+            (fingerprint(&live), TokenState::Normal),
+            (fingerprint(&kicked), TokenState::Kicked)
+        ]
     );
     assert_eq!(again.snapshot(&|_| true).await.len(), 3, "and the admin's");
 }

@@ -24,11 +24,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// The secret of all tests.
-pub const PASSWORD: &str = "x9-Lk3_vTq7-Zw2_bM5";
+pub(crate) const PASSWORD: &str = "x9-Lk3_vTq7-Zw2_bM5";
 
 /// What the gateways were told.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub(crate) enum Told {
     Apply(Vec<FactChange>),
     Outbox,
     Kick(String, Vec<i32>),
@@ -36,9 +36,9 @@ pub enum Told {
 
 /// Gateways that note what they are told.
 #[derive(Default)]
-pub struct Recorder {
-    pub told: Mutex<Vec<Told>>,
-    pub live: Mutex<Vec<SessionInfo>>,
+pub(crate) struct Recorder {
+    pub(crate) told: Mutex<Vec<Told>>,
+    pub(crate) live: Mutex<Vec<SessionInfo>>,
 }
 
 #[async_trait]
@@ -56,19 +56,28 @@ impl Gateways for Recorder {
     }
 
     async fn kick(&self, user_id: &str, platforms: &[i32]) -> u32 {
-        self.told.lock().unwrap().push(Told::Kick(user_id.into(), platforms.into()));
+        self.told
+            .lock()
+            .unwrap()
+            .push(Told::Kick(user_id.into(), platforms.into()));
         0
     }
 
     async fn sessions(&self, user_ids: &[String]) -> Vec<SessionInfo> {
         let live = self.live.lock().unwrap();
-        live.iter().filter(|session| user_ids.contains(&session.user_id)).cloned().collect()
+        live.iter()
+            .filter(|session| user_ids.contains(&session.user_id))
+            .cloned()
+            .collect()
     }
 
     fn platforms(&self, user_id: &str) -> Vec<i32> {
         let live = self.live.lock().unwrap();
-        let mut platforms: Vec<i32> =
-            live.iter().filter(|session| session.user_id == user_id).map(|session| session.platform_id).collect();
+        let mut platforms: Vec<i32> = live
+            .iter()
+            .filter(|session| session.user_id == user_id)
+            .map(|session| session.platform_id)
+            .collect();
         platforms.sort_unstable();
         platforms.dedup();
         platforms
@@ -76,18 +85,21 @@ impl Gateways for Recorder {
 }
 
 /// A running control.
-pub struct Control {
-    pub app: Arc<App>,
-    pub gateways: Arc<Recorder>,
-    pub address: SocketAddr,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Control {
+    pub(crate) app: Arc<App>,
+    pub(crate) gateways: Arc<Recorder>,
+    pub(crate) address: SocketAddr,
+    _folder: tempfile::TempDir,
     _stop: watch::Sender<bool>,
 }
 
 /// A configuration whose files are in `folder`.
-pub fn config(folder: &Path) -> Config {
-    let mut config =
-        Config { shared: Default::default(), gateway: Default::default(), control: Default::default() };
+pub(crate) fn config(folder: &Path) -> Config {
+    let mut config = Config {
+        shared: Default::default(),
+        gateway: Default::default(),
+        control: Default::default(),
+    };
     config.shared.secret_file = folder.join("key");
     std::fs::write(&config.shared.secret_file, PASSWORD).unwrap();
     config.shared.link_socket = folder.join("link.sock");
@@ -98,116 +110,174 @@ pub fn config(folder: &Path) -> Config {
 }
 
 /// The token book of a configuration.
-pub async fn book(config: &Config, secret: Arc<Secret>, stores: &Stores, gateways: Arc<Recorder>) -> TokenBook {
-    let policy = Policy::new(config.shared.login_policy, config.shared.login_max_per_platform).unwrap();
-    let settings = TokenConfig { secret, policy, expire_days: config.shared.token_expire_days };
-    TokenBook::load(settings, stores.tokens.clone(), gateways).await.unwrap()
+pub(crate) async fn book(
+    config: &Config,
+    secret: Arc<Secret>,
+    stores: &Stores,
+    gateways: Arc<Recorder>,
+) -> TokenBook {
+    let policy = Policy::new(
+        config.shared.login_policy,
+        config.shared.login_max_per_platform,
+    )
+    .unwrap();
+    let settings = TokenConfig {
+        secret,
+        policy,
+        expire_days: config.shared.token_expire_days,
+    };
+    TokenBook::load(settings, stores.tokens.clone(), gateways)
+        .await
+        .unwrap()
 }
 
 impl Control {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// With a changed configuration.
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path());
         change(&mut config);
         let secret = Arc::new(read_secret(&config.shared.secret_file).unwrap());
         let stores = Stores::open(&config.control.database_url, 4).await.unwrap();
-        stores.users.ensure_admins(&users::admins(&config), users::ADMIN_LEVEL, unix_ms()).await.unwrap();
+        stores
+            .users
+            .ensure_admins(&users::admins(&config), users::ADMIN_LEVEL, unix_ms())
+            .await
+            .unwrap();
         let gateways = Arc::new(Recorder::default());
         let tokens = book(&config, secret.clone(), &stores, gateways.clone()).await;
-        let app = Arc::new(App::new(Arc::new(config), secret, stores, tokens, gateways.clone()));
+        let app = Arc::new(App::new(
+            Arc::new(config),
+            secret,
+            stores,
+            tokens,
+            gateways.clone(),
+        ));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let metrics = Arc::new(Metrics::default());
         let router = frame::router(app.clone(), metrics.clone());
         tokio::spawn(listen::serve(listener, router, metrics, 100, stopped));
-        Self { app, gateways, address, folder, _stop: stop }
+        Self {
+            app,
+            gateways,
+            address,
+            _folder: folder,
+            _stop: stop,
+        }
     }
 
     /// A POST with `operationID`, and a token unless it is empty.
-    pub async fn post(&self, path: &str, token: &str, body: Value) -> Reply {
+    pub(crate) async fn post(&self, path: &str, token: &str, body: Value) -> Reply {
         let mut headers = vec![("operationID", "op-1")];
         if !token.is_empty() {
             headers.push(("token", token));
         }
-        self.send("POST", path, &headers, body.to_string().as_bytes()).await
+        self.send("POST", path, &headers, body.to_string().as_bytes())
+            .await
     }
 
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         send(self.address, method, path, headers, body).await
     }
 
-    pub async fn admin(&self) -> String {
-        let reply = self.post("/auth/get_admin_token", "", json!({"secret": PASSWORD, "userID": "imAdmin"})).await;
+    pub(crate) async fn admin(&self) -> String {
+        let reply = self
+            .post(
+                "/auth/get_admin_token",
+                "",
+                json!({"secret": PASSWORD, "userID": "imAdmin"}),
+            )
+            .await;
         reply.data()["token"].as_str().unwrap().to_owned()
     }
 
-    pub async fn register(&self, admin: &str, ids: &[&str]) {
-        let users: Vec<Value> = ids.iter().map(|id| json!({"userID": id, "nickname": format!("N {id}")})).collect();
-        self.post("/user/user_register", admin, json!({"users": users})).await.ok();
+    pub(crate) async fn register(&self, admin: &str, ids: &[&str]) {
+        let users: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({"userID": id, "nickname": format!("N {id}")}))
+            .collect();
+        self.post("/user/user_register", admin, json!({"users": users}))
+            .await
+            .ok();
     }
 
     /// A token of the user on the platform.
-    pub async fn login(&self, admin: &str, user_id: &str, platform: i32) -> String {
+    pub(crate) async fn login(&self, admin: &str, user_id: &str, platform: i32) -> String {
         let body = json!({"userID": user_id, "platformID": platform});
         let reply = self.post("/auth/get_user_token", admin, body).await;
         reply.data()["token"].as_str().unwrap().to_owned()
     }
 
     /// What the gateways were told since the last call.
-    pub fn told(&self) -> Vec<Told> {
+    pub(crate) fn told(&self) -> Vec<Told> {
         std::mem::take(&mut self.gateways.told.lock().unwrap())
     }
 }
 
 /// An HTTP reply.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HashMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
     }
 
     /// errCode.
-    pub fn code(&self) -> i64 {
+    pub(crate) fn code(&self) -> i64 {
         self.json()["errCode"].as_i64().unwrap()
     }
 
     /// errDlt.
-    pub fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         self.json()["errDlt"].as_str().unwrap().to_owned()
     }
 
     /// Expects success.
-    pub fn ok(&self) {
+    pub(crate) fn ok(&self) {
         assert_eq!(self.code(), 0, "{}", self.text());
     }
 
     /// Expects success; `data`.
-    pub fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         self.ok();
         self.json()["data"].clone()
     }
 }
 
 /// One request on a connection of its own.
-pub async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+pub(crate) async fn send(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Reply {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+    {
         request.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     for (name, value) in headers {
@@ -220,20 +290,34 @@ pub async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &s
 }
 
 /// These bytes on a connection of their own.
-pub async fn raw(to: SocketAddr, request: &[u8]) -> Reply {
+pub(crate) async fn raw(to: SocketAddr, request: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(to).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut received = Vec::new();
     stream.read_to_end(&mut received).await.unwrap();
-    let end = received.windows(4).position(|four| four == b"\r\n\r\n").expect("a reply has headers");
+    let end = received
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a reply has headers");
     let head = String::from_utf8(received[..end].to_vec()).unwrap();
     let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let status = lines
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
     let headers = lines
         .map(|line| {
             let (name, value) = line.split_once(':').unwrap();
             (name.to_ascii_lowercase(), value.trim().to_owned())
         })
         .collect();
-    Reply { status, headers, body: received[end + 4..].to_vec() }
+    Reply {
+        status,
+        headers,
+        body: received[end + 4..].to_vec(),
+    }
 }

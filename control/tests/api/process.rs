@@ -11,7 +11,10 @@ async fn it_serves_until_it_is_told_to_stop_and_removes_its_socket() {
     let config = config(folder.path());
     let socket = config.shared.link_socket.clone();
     let process = Process::open(config).await.unwrap();
-    let (api, ops) = (process.api_address().unwrap(), process.ops_address().unwrap());
+    let (api, ops) = (
+        process.api_address().unwrap(),
+        process.ops_address().unwrap(),
+    );
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(process.serve(async move {
         let _ = stopped.await;
@@ -19,9 +22,21 @@ async fn it_serves_until_it_is_told_to_stop_and_removes_its_socket() {
     let health = send(ops, "GET", "/healthz", &[], b"").await;
     assert_eq!((health.status, health.text().as_str()), (200, "ok\n"));
     let body = json!({"secret": PASSWORD, "userID": "imAdmin"}).to_string();
-    send(api, "POST", "/auth/get_admin_token", &[("operationID", "o")], body.as_bytes()).await.ok();
+    send(
+        api,
+        "POST",
+        "/auth/get_admin_token",
+        &[("operationID", "o")],
+        body.as_bytes(),
+    )
+    .await
+    .ok();
     let metrics = send(ops, "GET", "/metrics", &[], b"").await.text();
-    assert!(metrics.contains("ringwire_api_requests_total{path=\"/auth/get_admin_token\",code=\"0\"} 1"), "{metrics}");
+    assert!(
+        metrics
+            .contains("ringwire_api_requests_total{path=\"/auth/get_admin_token\",code=\"0\"} 1"),
+        "{metrics}"
+    );
     assert!(socket.exists());
     stop.send(()).unwrap();
     served.await.unwrap();
@@ -34,11 +49,23 @@ async fn it_does_not_start_with_what_cannot_be_meant() {
     let folder = tempfile::tempdir().unwrap();
     let mut bad = config(folder.path());
     std::fs::write(&bad.shared.secret_file, "openIM123").unwrap();
-    assert!(matches!(Process::open(bad.clone()).await.err(), Some(StartError::Config(_))));
+    assert!(matches!(
+        Process::open(bad.clone()).await.err(),
+        Some(StartError::Config(_))
+    ));
     std::fs::write(&bad.shared.secret_file, PASSWORD).unwrap();
     bad.shared.login_policy = 2;
-    assert!(matches!(Process::open(bad.clone()).await.err(), Some(StartError::Policy(_))));
+    assert!(matches!(
+        Process::open(bad.clone()).await.err(),
+        Some(StartError::Policy(_))
+    ));
     bad.shared.login_policy = 1;
     bad.control.listen = "nowhere".into();
-    assert!(matches!(Process::open(bad).await.err(), Some(StartError::Listen { what: "HTTP API", .. })));
+    assert!(matches!(
+        Process::open(bad).await.err(),
+        Some(StartError::Listen {
+            what: "HTTP API",
+            ..
+        })
+    ));
 }
