@@ -1,9 +1,10 @@
-//! `/msg/*`: what a client asks of stored messages (spec: message.md 7). The same functions answer
-//! the WebSocket requests 1001, 1002 and 1006.
+//! `/msg/*`: what a client asks of stored messages (spec: message.md 7), and sending by back-ends
+//! (message.md 5). The same functions answer the WebSocket requests 1001, 1002 and 1006.
 
 use super::check;
 use crate::app::App;
 use crate::domain::caller::Caller;
+use crate::domain::send::{self, SendRequest};
 use crate::domain::{pull, sync};
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::msg::{
@@ -12,6 +13,7 @@ use ringwire_protocol::pb::msg::{
 use ringwire_protocol::pb::sdkws::{
     GetMaxSeqReq, GetMaxSeqResp, PullMessageBySeqsReq, PullMessageBySeqsResp,
 };
+use serde::Serialize;
 
 /// Newest seqs of all conversations of a user.
 pub(super) async fn newest_seq(
@@ -44,4 +46,31 @@ pub(super) async fn get_conversations_has_read_and_max_seq(
     check::present("userID", &request.user_id)?;
     caller.require_self(&request.user_id)?;
     sync::read_and_max_seqs(&app.stores, &request).await
+}
+
+/// What a back-end learns of the message it sent. `modify` of the wire is there only when a webhook
+/// changed the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sent {
+    #[serde(rename = "serverMsgID")]
+    server_msg_id: String,
+    #[serde(rename = "clientMsgID")]
+    client_msg_id: String,
+    send_time: i64,
+}
+
+/// Sends a message as any user.
+pub(super) async fn send_msg(
+    app: &App,
+    caller: Caller,
+    request: SendRequest,
+) -> Result<Sent, ApiError> {
+    caller.require_admin()?;
+    let sent = send::send(app, &caller.operation_id, request).await?;
+    Ok(Sent {
+        server_msg_id: sent.server_msg_id,
+        client_msg_id: sent.client_msg_id,
+        send_time: sent.send_time,
+    })
 }

@@ -169,6 +169,7 @@ pub fn routes() -> Vec<Route> {
             Own,
             conversation::get_pinned_conversation_ids
         ),
+        post!("/msg/send_msg", Admin, msg::send_msg),
         post!("/msg/newest_seq", Own, msg::newest_seq),
         post!("/msg/pull_msg_by_seq", Own, msg::pull_msg_by_seq),
         post!(

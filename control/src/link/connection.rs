@@ -2,11 +2,10 @@
 //! the two loops that move bytes.
 
 use super::calls::{CALLS_READING, CALLS_WAITING};
-use ringwire_link::frame::{self, Body, Frame, FrameDecoder, LinkError};
+use ringwire_link::frame::{self, Frame, FrameDecoder};
 use ringwire_link::message::{HEARTBEAT_MS, SILENCE_MS};
 use ringwire_link::{ToControl, ToGateway};
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -241,49 +240,63 @@ impl Connection {
     }
 }
 
-/// Reads frames until the connection ends, and gives each to `on_frame`.
-pub(super) async fn read_loop<F, R>(
-    connection: &Connection,
-    mut socket: OwnedReadHalf,
+/// The frames of a connection.
+pub(super) struct Reader {
+    connection: Arc<Connection>,
+    socket: OwnedReadHalf,
     pace: Pace,
-    mut on_frame: F,
-) where
-    F: FnMut(Frame<ToControl>) -> R,
-    R: Future<Output = ()>,
-{
-    let mut decoder = FrameDecoder::default();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let read = tokio::select! {
-            () = connection.closed() => return,
-            read = tokio::time::timeout(Duration::from_millis(pace.silence_ms), socket.read(&mut buffer)) => read,
-        };
-        match read {
-            Err(_) => return connection.close("the core fell silent".into()),
-            Ok(Err(error)) => return connection.close(format!("read failed: {error}")),
-            Ok(Ok(0)) => return connection.close("the core closed the connection".into()),
-            Ok(Ok(n)) => {
-                connection
-                    .last_heard_ms
-                    .store(connection.now_ms(), Ordering::Relaxed);
-                decoder.extend(&buffer[..n]);
-            }
-        }
-        loop {
-            match next_frame(&mut decoder) {
-                Ok(Some(frame)) => on_frame(frame).await,
-                Ok(None) => break,
-                Err(error) => return connection.close(error.to_string()),
-            }
-            if connection.is_closing() {
-                return;
-            }
-        }
-    }
+    decoder: FrameDecoder,
+    buffer: Vec<u8>,
 }
 
-fn next_frame<B: Body>(decoder: &mut FrameDecoder) -> Result<Option<Frame<B>>, LinkError> {
-    decoder.next::<B>()
+impl Reader {
+    pub(super) fn new(connection: Arc<Connection>, socket: OwnedReadHalf, pace: Pace) -> Self {
+        let buffer = vec![0; 64 << 10];
+        Self {
+            connection,
+            socket,
+            pace,
+            decoder: FrameDecoder::default(),
+            buffer,
+        }
+    }
+
+    /// The next frame; `None` once the connection is closing, for a reason it then knows.
+    pub(super) async fn next(&mut self) -> Option<Frame<ToControl>> {
+        loop {
+            if self.connection.is_closing() {
+                return None;
+            }
+            match self.decoder.next::<ToControl>() {
+                Ok(Some(frame)) => return Some(frame),
+                Ok(None) => {}
+                Err(error) => {
+                    self.connection.close(error.to_string());
+                    return None;
+                }
+            }
+            let silence = Duration::from_millis(self.pace.silence_ms);
+            let read = tokio::select! {
+                () = self.connection.closed() => return None,
+                read = tokio::time::timeout(silence, self.socket.read(&mut self.buffer)) => read,
+            };
+            let ended = match read {
+                Ok(Ok(n)) if n > 0 => {
+                    let connection = &self.connection;
+                    connection
+                        .last_heard_ms
+                        .store(connection.now_ms(), Ordering::Relaxed);
+                    self.decoder
+                        .extend(self.buffer.get(..n).unwrap_or_default());
+                    continue;
+                }
+                Ok(Ok(_)) => "the core closed the connection".to_owned(),
+                Ok(Err(error)) => format!("read failed: {error}"),
+                Err(_) => "the core fell silent".to_owned(),
+            };
+            self.connection.close(ended);
+        }
+    }
 }
 
 /// Writes what is queued, heartbeats when there is nothing, until the connection closes.

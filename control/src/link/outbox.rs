@@ -44,6 +44,9 @@ pub(super) async fn publish_outbox(link: Arc<Link>) {
 impl Link {
     /// Publishes all that waits. False when something is left that must be tried again.
     async fn publish_pending(&self) -> bool {
+        if !self.registry.is_anyone_connected() {
+            return false;
+        }
         let mut after = 0;
         let mut all = true;
         // Lanes with a row left behind: what follows in them must not overtake it.

@@ -258,6 +258,14 @@ impl Registry {
         all(&lock(&self.state))
     }
 
+    /// Whether any core is connected.
+    pub(super) fn is_anyone_connected(&self) -> bool {
+        lock(&self.state)
+            .gateways
+            .values()
+            .any(|g| !g.connected.is_empty())
+    }
+
     /// The core that orders a lane, when it is connected.
     pub(super) fn owner_of(&self, ordering_key: &str) -> Option<Core> {
         let state = lock(&self.state);

@@ -1,7 +1,7 @@
 //! Accepting connections, and the life of one.
 
 use super::Link;
-use super::connection::{Connection, read_loop, write_loop};
+use super::connection::{Connection, Reader, write_loop};
 use super::journal::{Incoming, consume};
 use super::outbox::publish_outbox;
 use super::registry::Core;
@@ -92,13 +92,11 @@ async fn serve(link: Arc<Link>, tokens: Arc<dyn TokenStates>, stream: UnixStream
         core: None,
     };
     let write = write_loop(&connection, writing, outgoing, pace);
+    let mut frames = Reader::new(Arc::clone(&connection), reading, pace);
     let read = async {
-        // The core is put into the peer by its first frame and used by all later ones.
-        let peer = tokio::sync::Mutex::new(&mut peer);
-        read_loop(&connection, reading, pace, async |frame| {
-            peer.lock().await.frame(frame).await
-        })
-        .await;
+        while let Some(frame) = frames.next().await {
+            peer.frame(frame).await;
+        }
     };
     tokio::join!(write, read);
     peer.ended();

@@ -142,4 +142,11 @@ pub trait ConversationStore: Send + Sync {
     /// # Errors
     /// Database failures.
     async fn save(&self, records: &[ConversationRecord]) -> StoreResult<Vec<(String, String)>>;
+
+    /// Deletes records of an owner; messages and seqs stay. The log is bumped once a record (delete;
+    /// spec: sync.md 2.2). Returns the ids that were there.
+    ///
+    /// # Errors
+    /// Database failures.
+    async fn remove(&self, owner_id: &str, ids: &[String], now: i64) -> StoreResult<Vec<String>>;
 }

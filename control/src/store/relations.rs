@@ -84,6 +84,18 @@ pub trait RelationStore: Send + Sync {
     /// Database failures.
     async fn add_friends(&self, friends: &[NewFriend]) -> StoreResult<Vec<(String, String)>>;
 
+    /// Removes friends from an owner's list and bumps his log once (delete) for those that were in
+    /// it. Returns them.
+    ///
+    /// # Errors
+    /// Database failures.
+    async fn remove_friends(
+        &self,
+        owner_id: &str,
+        friend_ids: &[String],
+        now: i64,
+    ) -> StoreResult<Vec<String>>;
+
     /// Adds to the blacklist; an existing entry gets the new `ex`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::super::{
     ConversationRecord, ConversationStore, Log, NewConversation, Page, StoreResult,
 };
 use super::db::{Row, Tx, Value, values};
-use super::versions::{State, bump, bumps_by_key};
+use super::versions::{Bump, State, bump, bumps_by_key};
 use super::{SqlStore, in_order};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -241,5 +241,33 @@ impl ConversationStore for SqlStore {
         .await?;
         tx.commit().await?;
         Ok(changed)
+    }
+
+    async fn remove(&self, owner_id: &str, ids: &[String], now: i64) -> StoreResult<Vec<String>> {
+        let mut tx = self.db.write().await?;
+        let sql = format!(
+            "DELETE FROM conversations WHERE owner_id = $1 AND {} RETURNING conversation_id",
+            tx.dialect().any("conversation_id", 2)
+        );
+        let rows = tx.rows(sql, values![owner_id, ids]).await?;
+        let removed = rows
+            .iter()
+            .map(|r| r.text(0))
+            .collect::<StoreResult<Vec<_>>>()?;
+        for id in &removed {
+            bump(
+                &mut tx,
+                vec![Bump::new(
+                    Log::Conversations,
+                    owner_id,
+                    State::Delete,
+                    [id.clone()],
+                )],
+                now,
+            )
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(removed)
     }
 }

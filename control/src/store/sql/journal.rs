@@ -31,7 +31,7 @@ struct Incoming {
 
 impl Incoming {
     fn decode(record: &MessageRecord) -> StoreResult<Self> {
-        let mut data =
+        let data =
             MsgData::decode(record.msg.clone()).map_err(|e| StoreError::Record(e.to_string()))?;
         if !(1..=MAX_SEQ).contains(&data.seq) || record.conversation_id.is_empty() {
             return Err(StoreError::Record(format!(

@@ -2,7 +2,7 @@
 
 use super::super::{Black, Friend, Log, NewFriend, Page, RelationStore, StoreResult};
 use super::db::{Row, values};
-use super::versions::{State, bump, bumps_by_key};
+use super::versions::{Bump, State, bump, bumps_by_key};
 use super::{SqlStore, in_order};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -158,6 +158,37 @@ impl RelationStore for SqlStore {
         .await?;
         tx.commit().await?;
         Ok(inserted)
+    }
+
+    async fn remove_friends(
+        &self,
+        owner_id: &str,
+        friend_ids: &[String],
+        now: i64,
+    ) -> StoreResult<Vec<String>> {
+        let mut tx = self.db.write().await?;
+        let sql = format!(
+            "DELETE FROM friends WHERE owner_id = $1 AND {} RETURNING friend_id",
+            tx.dialect().any("friend_id", 2)
+        );
+        let rows = tx.rows(sql, values![owner_id, friend_ids]).await?;
+        let removed = rows
+            .iter()
+            .map(|r| r.text(0))
+            .collect::<StoreResult<Vec<_>>>()?;
+        bump(
+            &mut tx,
+            vec![Bump::new(
+                Log::Friends,
+                owner_id,
+                State::Delete,
+                removed.iter().cloned(),
+            )],
+            now,
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(removed)
     }
 
     async fn add_black(&self, black: &Black) -> StoreResult<()> {
