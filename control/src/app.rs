@@ -5,6 +5,7 @@ use crate::ports::Gateways;
 use crate::store::Stores;
 use crate::tokens::TokenBook;
 use ringwire_config::{Config, Secret};
+use ringwire_protocol::json::EmptyList;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,15 @@ impl App {
             tokens,
             gateways,
             secret_failures,
+        }
+    }
+
+    /// What an empty list in a reply is written as, `control.null_lists`.
+    pub fn empty_lists(&self) -> EmptyList {
+        if self.config.control.null_lists {
+            EmptyList::Null
+        } else {
+            EmptyList::Brackets
         }
     }
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// HTTP connections at once, API and operators each.
-const MAX_CONNECTIONS: usize = 10_000;
+/// Connections of operators at once.
+const OPS_CONNECTIONS: usize = 100;
 
 /// How often expired tokens are forgotten.
 const PURGE_PERIOD: Duration = Duration::from_secs(3_600);
@@ -142,12 +142,13 @@ impl Process {
         let metrics = Arc::new(Metrics::default());
         let ready = Arc::new(AtomicBool::new(true));
         let link = tokio::spawn(link.run(stopped(link_stops)));
+        let max_connections = app.config.control.max_connections as usize;
         let router = frame::router(app.clone(), metrics.clone());
         let http = tokio::spawn(listen::serve(
             api,
             router,
             metrics.clone(),
-            MAX_CONNECTIONS,
+            max_connections,
             http_stops,
         ));
         // Operators see until the end how it goes; their listener ends with the link.
@@ -157,7 +158,7 @@ impl Process {
             operators,
             router,
             own,
-            MAX_CONNECTIONS,
+            OPS_CONNECTIONS,
             stop_link.subscribe(),
         ));
         let purge = tokio::spawn(purge(app));

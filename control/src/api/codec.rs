@@ -2,51 +2,50 @@
 
 use super::envelope::Reply;
 use ringwire_protocol::error::ApiError;
-use ringwire_protocol::json;
+use ringwire_protocol::json::{self, EmptyList};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// What a handler may answer with.
 pub trait Answer {
-    /// The answer as `data` of the envelope.
+    /// The answer as `data` of the envelope, with empty lists as `empty` says.
     ///
     /// # Errors
     /// 500 when it cannot be written, which a message always can.
-    fn reply(&self) -> Result<Reply, ApiError>;
+    fn reply(&self, empty: EmptyList) -> Result<Reply, ApiError>;
 }
 
 /// The reply message has no fields: the envelope has no `data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Empty;
 
-/// The reply is a bare list; an empty one is `null`.
+/// The reply is a bare list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct List<T>(pub Vec<T>);
 
 impl Answer for Empty {
-    fn reply(&self) -> Result<Reply, ApiError> {
+    fn reply(&self, _: EmptyList) -> Result<Reply, ApiError> {
         Ok(Reply::Empty)
     }
 }
 
 impl<T: Serialize> Answer for List<T> {
-    fn reply(&self) -> Result<Reply, ApiError> {
-        if self.0.is_empty() {
-            Ok(Reply::Data(b"null".to_vec()))
-        } else {
-            data(&self.0)
+    fn reply(&self, empty: EmptyList) -> Result<Reply, ApiError> {
+        if self.0.is_empty() && empty == EmptyList::Null {
+            return Ok(Reply::Data(b"null".to_vec()));
         }
+        data(&self.0, empty)
     }
 }
 
 impl<T: Serialize> Answer for T {
-    fn reply(&self) -> Result<Reply, ApiError> {
-        data(self)
+    fn reply(&self, empty: EmptyList) -> Result<Reply, ApiError> {
+        data(self, empty)
     }
 }
 
-fn data<T: Serialize + ?Sized>(value: &T) -> Result<Reply, ApiError> {
-    json::to_vec(value)
+fn data<T: Serialize + ?Sized>(value: &T, empty: EmptyList) -> Result<Reply, ApiError> {
+    json::to_vec_with(value, empty)
         .map(Reply::Data)
         .map_err(|error| ApiError::internal(error.to_string()))
 }
@@ -66,7 +65,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_an_object_a_list_null_or_nothing() {
-        let text = |answer: &dyn Answer| match answer.reply().unwrap() {
+        let text = |answer: &dyn Answer| match answer.reply(EmptyList::Null).unwrap() {
             Reply::Empty => "-".to_owned(),
             Reply::Data(data) => String::from_utf8(data).unwrap(),
         };

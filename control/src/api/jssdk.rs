@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 use ringwire_protocol::error::ApiError;
+use ringwire_protocol::json::EmptyList;
 use ringwire_protocol::pb::jssdk::{
     GetActiveConversationsReq, GetActiveConversationsResp, GetConversationsReq,
     GetConversationsResp,
@@ -39,14 +40,16 @@ pub(super) const ROUTES: [Route; 2] = [
 const GET_ACTIVE_CONVERSATIONS: Call = |app, caller, body| {
     Box::pin(async move {
         let (request, encoding) = decode(&body)?;
-        encoding.answer(&get_active_conversations(&app, caller, request).await?)
+        let reply = get_active_conversations(&app, caller, request).await?;
+        encoding.answer(&reply, app.empty_lists())
     })
 };
 
 const GET_CONVERSATIONS: Call = |app, caller, body| {
     Box::pin(async move {
         let (request, encoding) = decode(&body)?;
-        encoding.answer(&get_conversations(&app, caller, request).await?)
+        let reply = get_conversations(&app, caller, request).await?;
+        encoding.answer(&reply, app.empty_lists())
     })
 };
 
@@ -69,9 +72,9 @@ impl Encoding {
         }
     }
 
-    fn answer<M: Message + Answer>(self, message: &M) -> Result<Reply, ApiError> {
+    fn answer<M: Message + Answer>(self, message: &M, empty: EmptyList) -> Result<Reply, ApiError> {
         match self {
-            Self::Json => message.reply(),
+            Self::Json => message.reply(empty),
             // Base64 needs no escaping in JSON.
             Self::Protobuf => Ok(Reply::Data(
                 format!("\"{}\"", STANDARD.encode(message.encode_to_vec())).into_bytes(),
@@ -161,7 +164,7 @@ mod tests {
             conversations: Vec::new(),
         };
         assert_eq!(
-            encoding.answer(&answer).unwrap(),
+            encoding.answer(&answer, EmptyList::Null).unwrap(),
             Reply::Data(b"\"CAU=\"".to_vec())
         );
         let damaged = RawBody {

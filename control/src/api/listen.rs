@@ -2,6 +2,7 @@
 
 use super::frame::Peer;
 use super::metrics::Metrics;
+use super::stall::Stall;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -20,6 +21,9 @@ use tower::ServiceExt;
 /// Time for the headers of the next request, waiting for it included: long enough that clients find
 /// their pooled connections open.
 const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// Time in which a client must take some part of its reply.
+const WRITE_TIME: Duration = Duration::from_secs(10);
 
 /// Bytes that request line and headers may take.
 const HEADER_BYTES: usize = 64 << 10;
@@ -98,7 +102,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIME)
         .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Stall::new(stream, WRITE_TIME)), service);
     tokio::pin!(served);
     let result = tokio::select! {
         result = served.as_mut() => result,

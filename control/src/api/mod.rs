@@ -23,5 +23,6 @@ mod jssdk;
 mod msg;
 mod presence;
 mod server_time;
+mod stall;
 mod statistics;
 mod user;

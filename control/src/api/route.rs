@@ -57,7 +57,7 @@ macro_rules! post {
                 Box::pin(async move {
                     let request = $crate::api::codec::decode(&body.bytes)?;
                     let answer = $handler(&app, caller, request).await?;
-                    $crate::api::codec::Answer::reply(&answer)
+                    $crate::api::codec::Answer::reply(&answer, app.empty_lists())
                 })
             },
         }

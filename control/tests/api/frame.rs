@@ -181,6 +181,19 @@ async fn a_success_has_data_only_when_the_reply_has_fields() {
 }
 
 #[tokio::test]
+async fn empty_lists_can_be_brackets() {
+    let control = Control::with(|config| config.control.null_lists = false).await;
+    let admin = control.admin().await;
+    let none = control
+        .post("/user/get_users_online_status", &admin, json!({}))
+        .await;
+    assert_eq!(none.data(), json!([]));
+    let body = json!({"userIDs": ["nobody"]});
+    let list = control.post("/user/get_users_info", &admin, body).await;
+    assert_eq!(list.data(), json!({"usersInfo": []}));
+}
+
+#[tokio::test]
 async fn bodies_that_are_not_the_message_are_argument_errors() {
     let control = Control::start().await;
     let admin = control.admin().await;
