@@ -2,7 +2,7 @@
 //! the two loops that move bytes.
 
 use super::calls::{CALLS_READING, CALLS_WAITING};
-use ringwire_link::frame::{self, Frame, FrameDecoder};
+use ringwire_link::frame::{self, Frame, FrameDecoder, LinkError};
 use ringwire_link::message::{HEARTBEAT_MS, SILENCE_MS};
 use ringwire_link::{ToControl, ToGateway};
 use std::collections::HashMap;
@@ -115,21 +115,26 @@ impl Connection {
     /// Queues a frame. A full queue closes the connection: the core then starts over with Hello, so
     /// nothing is lost silently.
     pub(super) fn send(&self, correlation: u64, body: &ToGateway) {
+        if let Err(error) = self.try_send(correlation, body) {
+            self.close(format!("a frame could not be encoded: {error}"));
+        }
+    }
+
+    /// The same, but a frame that cannot be encoded (it is too large) is the caller's to deal with.
+    pub(super) fn try_send(&self, correlation: u64, body: &ToGateway) -> Result<(), LinkError> {
         if self.is_closing() {
-            return;
+            return Ok(());
         }
         let mut bytes = Vec::new();
-        if let Err(error) = frame::encode(correlation, body, &mut bytes) {
-            self.close(format!("a frame could not be encoded: {error}"));
-            return;
-        }
+        frame::encode(correlation, body, &mut bytes)?;
         let length = bytes.len();
         if self.queued.fetch_add(length, Ordering::Relaxed) + length > QUEUE_LIMIT {
             self.close("the core does not read: too many bytes wait for it".into());
-            return;
+            return Ok(());
         }
         // Fails only once the writer is gone; the connection is closing then.
         let _ = self.queue.send(bytes);
+        Ok(())
     }
 
     /// Asks the core something and waits for its answer.

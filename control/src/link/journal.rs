@@ -9,8 +9,10 @@ use super::registry::Core;
 use crate::clock::unix_ms;
 use crate::ports::TokenStates;
 use crate::store::{Applied, JournalBatch, StoreError};
+use futures_util::FutureExt as _;
 use ringwire_link::ToGateway;
 use ringwire_link::record::{self, Record};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -151,9 +153,22 @@ pub(super) async fn consume(
             bytes += next.bytes;
             group.push(next);
         }
-        for rest in store(&link, tokens.as_ref(), group).await {
-            store(&link, tokens.as_ref(), vec![rest]).await;
+        let cores: Vec<Core> = group.iter().map(|incoming| incoming.core.clone()).collect();
+        // A panic here would leave every journal unstored for as long as control runs.
+        let stored = AssertUnwindSafe(store_group(&link, tokens.as_ref(), group));
+        if stored.catch_unwind().await.is_err() {
+            error!("storing journals failed by a programming error");
+            for core in cores {
+                core.connection
+                    .close("control failed to store the journal".into());
+            }
         }
+    }
+}
+
+async fn store_group(link: &Link, tokens: &dyn TokenStates, group: Vec<Incoming>) {
+    for rest in store(link, tokens, group).await {
+        store(link, tokens, vec![rest]).await;
     }
 }
 

@@ -30,6 +30,10 @@ impl PresenceMap {
     ) {
         let mut cores = self.cores.write().unwrap_or_else(PoisonError::into_inner);
         let known = cores.entry(core.clone()).or_default();
+        if connection < known.connection {
+            // The last words of a connection that was replaced.
+            return;
+        }
         if snapshot && known.connection != connection {
             known.users.clear();
             known.connection = connection;
@@ -120,6 +124,7 @@ mod tests {
         let map = PresenceMap::default();
         map.report(&key(0), 2, true, online("a", &[1]));
         map.forget(&key(0), 1);
+        map.report(&key(0), 1, false, online("a", &[]));
         assert_eq!(map.platforms("a"), [1]);
         map.forget(&key(0), 2);
         assert!(map.platforms("a").is_empty());

@@ -6,6 +6,7 @@
 //! after a change reads what the change wrote.
 
 use super::Link;
+use super::connection::Connection;
 use super::registry::Core;
 use ringwire_link::{ToControl, ToGateway};
 use std::sync::Arc;
@@ -20,6 +21,27 @@ fn unavailable<T>(result: Result<T, crate::store::StoreError>) -> Result<T, Stri
         warn!(%error, "a question of a core cannot be answered");
         "the store cannot answer".to_owned()
     })
+}
+
+/// Sends an answer; one too large for a frame becomes an error, or the core would come back and ask
+/// the same for ever.
+fn answered(connection: &Connection, correlation: u64, body: &ToGateway) {
+    if let Err(error) = connection.try_send(correlation, body) {
+        warn!(%error, "an answer to a core is too large");
+        let reason = || "the answer is too large".to_owned();
+        let refusal = match body {
+            ToGateway::Facts { .. } => ToGateway::Facts {
+                facts: Err(reason()),
+            },
+            ToGateway::Conversations { .. } => ToGateway::Conversations {
+                states: Err(reason()),
+            },
+            _ => ToGateway::Duplicate {
+                found: Err(reason()),
+            },
+        };
+        connection.send(correlation, &refusal);
+    }
 }
 
 impl Link {
@@ -41,9 +63,8 @@ impl Link {
         let link = Arc::clone(self);
         let connection = Arc::clone(&core.connection);
         tokio::spawn(async move {
-            let answer = link.answer(question).await;
-            match answer {
-                Some(body) => connection.send(correlation, &body),
+            match link.answer(question).await {
+                Some(body) => answered(&connection, correlation, &body),
                 None => connection.close("a frame came that is no question".into()),
             }
             drop(permit);
@@ -81,5 +102,30 @@ impl Link {
             },
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringwire_link::FrameDecoder;
+    use ringwire_link::facts::Fact;
+    use ringwire_link::frame::{MAX_FRAME, preamble};
+
+    #[test]
+    fn an_answer_too_large_for_a_frame_is_an_error_and_the_connection_goes_on() {
+        let (connection, mut outgoing) = Connection::new(1);
+        let groups = vec!["g".repeat(1 << 20); MAX_FRAME >> 20];
+        let huge = ToGateway::Facts {
+            facts: Ok(vec![Fact::UserGroups(groups)]),
+        };
+        answered(&connection, 5, &huge);
+        let mut decoder = FrameDecoder::default();
+        decoder.extend(&preamble());
+        decoder.extend(&outgoing.try_recv().expect("answered"));
+        let frame = decoder.next::<ToGateway>().expect("valid").expect("whole");
+        assert_eq!(frame.correlation, 5);
+        assert!(matches!(frame.body, ToGateway::Facts { facts: Err(_) }));
+        assert!(!connection.is_closing());
     }
 }

@@ -343,7 +343,7 @@ impl Db {
     pub(super) async fn write(&self) -> StoreResult<Tx> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(begin(pool, "BEGIN").await?),
         })
     }
 
@@ -351,10 +351,9 @@ impl Db {
     pub(super) async fn snapshot(&self) -> StoreResult<Tx> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    .await?,
-            ),
+            Self::Postgres(pool) => {
+                Tx::Postgres(begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
         })
     }
 
@@ -387,6 +386,20 @@ impl Db {
             .await?
             .first()
             .map_or(Ok(0), |row| row.int(0))
+    }
+}
+
+/// Begins a transaction in a task of its own. sqlx 0.9 forgets a `BEGIN` whose caller goes away before
+/// the answer, and would hand the connection, inside that transaction, to the next one. The task
+/// always sees the answer, and what nobody takes from it is rolled back.
+async fn begin(
+    pool: &PgPool,
+    statement: &'static str,
+) -> StoreResult<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    match tokio::spawn(async move { pool.begin_with(statement).await }).await {
+        Ok(begun) => Ok(begun?),
+        Err(e) => Err(StoreError::Busy(format!("transaction did not begin: {e}"))),
     }
 }
 
