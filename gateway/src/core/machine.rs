@@ -112,6 +112,11 @@ impl Core {
         }
     }
 
+    /// The link is up and the token states are here: every request can be served.
+    pub fn ready(&self) -> bool {
+        self.home.ready()
+    }
+
     /// What the home side counted.
     pub fn stats(&self) -> Stats {
         self.home.stats()

@@ -208,6 +208,11 @@ impl Home {
         }
     }
 
+    /// Every token can be told from one that does not exist.
+    pub(crate) fn ready(&self) -> bool {
+        self.tokens.is_complete()
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             connections: self.conns.len() as u64,
