@@ -1,6 +1,8 @@
 //! Nothing that a connection goes through may leave a descriptor behind. A process of its own, so that
 //! no other test opens any meanwhile.
 
+#![allow(clippy::unwrap_used)] // tests say what they expect by unwrapping
+
 mod script;
 
 use ringwire_gateway::shell::End;
