@@ -191,6 +191,7 @@ fn control(config: &Config, found: &mut Found) {
         "control",
         &[
             ("database_connections", c.database_connections.into(), 1),
+            ("max_connections", c.max_connections.into(), 1),
             ("max_body_bytes", c.max_body_bytes, 65_536),
         ],
     );

@@ -138,6 +138,8 @@ pub struct Control {
     pub database_url: String,
     /// Database connections (PostgreSQL) or readers (SQLite).
     pub database_connections: u32,
+    /// HTTP connections at once; more are closed.
+    pub max_connections: u32,
     /// Largest request body, bytes.
     pub max_body_bytes: u64,
     /// Time to read a request, milliseconds.
@@ -213,6 +215,7 @@ impl Default for Control {
             metrics_listen: "127.0.0.1:10004".into(),
             database_url: "sqlite:ringwire.db".into(),
             database_connections: 8,
+            max_connections: 10_000,
             max_body_bytes: 16 << 20,
             read_timeout_ms: 10_000,
             request_rate: 0,
