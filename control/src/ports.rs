@@ -42,7 +42,10 @@ pub trait Gateways: Send + Sync {
 #[async_trait]
 pub trait TokenStates: Send + Sync {
     /// All live and kicked tokens of users for whom `wanted` is true.
-    async fn snapshot(&self, wanted: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync)) -> Vec<TokenFact>;
+    async fn snapshot(
+        &self,
+        wanted: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync),
+    ) -> Vec<TokenFact>;
 
     /// Marks what a login put out of force. Idempotent: the record may come twice.
     ///

@@ -23,7 +23,10 @@ pub struct Connections {
 impl Connections {
     /// Room for `max` connections.
     pub fn new(max: u32) -> Self {
-        Self { live: AtomicU32::new(0), max }
+        Self {
+            live: AtomicU32::new(0),
+            max,
+        }
     }
 
     /// Counts a connection. Every call needs its [`Connections::leave`].
@@ -46,5 +49,21 @@ impl Connections {
     /// Connections now.
     pub fn live(&self) -> u32 {
         self.live.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_limit_some_are_told_and_the_rest_at_once() {
+        let connections = Connections::new(8);
+        let places: Vec<Place> = (0..8 + 1 + 64 + 1).map(|_| connections.enter()).collect();
+        assert!(places[..8].iter().all(|p| *p == Place::Free));
+        assert!(places[8..73].iter().all(|p| *p == Place::Taken));
+        assert_eq!(places[73], Place::Flooded);
+        (0..67).for_each(|_| connections.leave());
+        assert_eq!((connections.live(), connections.enter()), (7, Place::Free));
     }
 }

@@ -37,14 +37,24 @@ impl Core {
         kicks: &[TokenKickRecord],
     ) -> Self {
         let home = Home::new(config.clone(), board, connections, kicks);
-        Self { config, home, owner, facts_boot: 0, facts_version: 0 }
+        Self {
+            config,
+            home,
+            owner,
+            facts_boot: 0,
+            facts_version: 0,
+        }
     }
 
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event<'_>, out: &mut Out) {
         match event {
             Event::Accepted { conn, peer } => self.home.accepted(now, conn, peer),
-            Event::HandedOver { conn, peer, received } => self.home.handed_over(now, conn, peer, &received, out),
+            Event::HandedOver {
+                conn,
+                peer,
+                received,
+            } => self.home.handed_over(now, conn, peer, &received, out),
             Event::Received { conn, bytes } => self.home.received(now, conn, bytes, out),
             Event::Closed { conn } => self.home.closed(conn, out),
             Event::Written { conn } => self.home.written(conn),
@@ -56,9 +66,13 @@ impl Core {
             }
             Event::Link { correlation, body } => self.link(now, correlation, body, out),
             Event::JournalSynced => self.owner.journal_synced(now, out),
-            Event::JournalRead { position, bytes } => self.owner.journal_read(now, position, &bytes, out),
+            Event::JournalRead { position, bytes } => {
+                self.owner.journal_read(now, position, &bytes, out)
+            }
             Event::SegmentReady { segment } => self.owner.segment_ready(now, segment, out),
-            Event::SegmentFailed { segment, reason } => self.owner.segment_failed(now, segment, &reason, out),
+            Event::SegmentFailed { segment, reason } => {
+                self.owner.segment_failed(now, segment, &reason, out)
+            }
             Event::Tick => {
                 self.home.tick(now, out);
                 if self.owner.deadline().is_some_and(|at| at <= now.mono_ms) {
@@ -98,6 +112,11 @@ impl Core {
         }
     }
 
+    /// The link is up and the token states are here: every request can be served.
+    pub fn ready(&self) -> bool {
+        self.home.ready()
+    }
+
     /// What the home side counted.
     pub fn stats(&self) -> Stats {
         self.home.stats()
@@ -115,7 +134,10 @@ impl Core {
 
     fn ring(&mut self, now: Now, from: super::CoreId, item: RingItem, out: &mut Out) {
         match item {
-            RingItem::Send(_) | RingItem::TokenKick(_) | RingItem::Publish { .. } | RingItem::PublishDone { .. } => {
+            RingItem::Send(_)
+            | RingItem::TokenKick(_)
+            | RingItem::Publish { .. }
+            | RingItem::PublishDone { .. } => {
                 self.owner.ring(now, from, item, out);
             }
             RingItem::SendDone(_)

@@ -86,6 +86,10 @@ pub struct OwnerStats {
     pub kicks_dropped: u64,
 }
 
+/// Time control may take for an answer, milliseconds; then what waits for it is refused, well before
+/// clients give up.
+const QUESTION_MS: u64 = 5_000;
+
 /// A question to control under way.
 #[derive(Debug)]
 pub(super) enum Question {
@@ -108,8 +112,10 @@ pub struct Owner {
     pub(super) lanes: Lanes,
     /// What waits for a commit, ascending.
     pub(super) releases: VecDeque<(Ordinal, Release)>,
-    pub(super) questions: HashMap<u64, Question>,
-    pub(super) correlations: Correlations,
+    questions: HashMap<u64, Question>,
+    /// When questions are given up, ascending; answered ones may linger.
+    timeouts: VecDeque<(u64, u64)>,
+    correlations: Correlations,
     pub(super) server_ids: ServerIds,
     pub(super) stats: OwnerStats,
     pub(super) linked: bool,
@@ -135,10 +141,15 @@ impl Owner {
         Self {
             journal,
             facts: Facts::new(config.max_facts),
-            conversations: Conversations::new(config.max_conversations, config.tail_messages, seed.conversations),
+            conversations: Conversations::new(
+                config.max_conversations,
+                config.tail_messages,
+                seed.conversations,
+            ),
             lanes: Lanes::default(),
             releases: VecDeque::new(),
             questions: HashMap::new(),
+            timeouts: VecDeque::new(),
             correlations: Correlations::owner(),
             server_ids: ServerIds::new(config.id_seed, config.core),
             stats: OwnerStats::default(),
@@ -160,14 +171,20 @@ impl Owner {
     pub fn ring(&mut self, now: Now, _from: CoreId, item: RingItem, out: &mut Out) {
         match item {
             RingItem::Send(item) => self.send(now, item, out),
-            RingItem::Publish { origin, correlation, publish } => {
+            RingItem::Publish {
+                origin,
+                correlation,
+                publish,
+            } => {
                 self.publish(now, origin, correlation, publish, out);
             }
-            RingItem::PublishDone { correlation, answer } => self.published(correlation, *answer, out),
+            RingItem::PublishDone {
+                correlation,
+                answer,
+            } => self.published(correlation, *answer, out),
             RingItem::TokenKick(record) => {
-                if !self.journal.push_kick(Record::TokenKick(*record)) {
-                    self.stats.kicks_dropped += 1;
-                }
+                let taken = self.journal.push_kick(Record::TokenKick(*record));
+                self.stats.kicks_dropped += u64::from(!taken);
             }
             _ => {}
         }
@@ -185,15 +202,25 @@ impl Owner {
     /// The link is lost: what waits for it is refused now.
     pub fn link_down(&mut self, now: Now, out: &mut Out) {
         self.linked = false;
+        self.timeouts.clear();
         self.publishes.clear();
         self.journal.link_down();
         let mut waiters = self.facts.link_down();
         waiters.extend(self.conversations.link_down());
-        waiters.extend(self.questions.drain().filter_map(|(_, question)| match question {
-            Question::Duplicate(waiter) => Some(waiter),
-            Question::Facts(_) | Question::Conversations(_) => None,
-        }));
-        self.fail(now, &waiters, &ApiError::internal("control is not reachable"), out);
+        waiters.extend(
+            self.questions
+                .drain()
+                .filter_map(|(_, question)| match question {
+                    Question::Duplicate(waiter) => Some(waiter),
+                    Question::Facts(_) | Question::Conversations(_) => None,
+                }),
+        );
+        self.fail(
+            now,
+            &waiters,
+            &ApiError::internal("control is not reachable"),
+            out,
+        );
     }
 
     /// A frame from control: Facts, Conversations, Duplicate (by correlation), Stored, Publish.
@@ -204,33 +231,72 @@ impl Owner {
                 self.publishes.insert(correlation);
                 self.publish(now, self.config.core, correlation, Box::new(publish), out);
             }
-            ToGateway::Facts { .. } | ToGateway::Conversations { .. } | ToGateway::Duplicate { .. } => {
-                if let Some(question) = self.questions.remove(&correlation) {
-                    self.answered(now, question, body, out);
-                }
+            answer @ (ToGateway::Facts { .. }
+            | ToGateway::Conversations { .. }
+            | ToGateway::Duplicate { .. }) => {
+                self.answered(now, correlation, answer, out);
             }
             _ => {}
         }
     }
 
-    fn answered(&mut self, now: Now, question: Question, body: ToGateway, out: &mut Out) {
-        const NO_ANSWER: &str = "control gave another answer than was asked for";
+    /// Asks control.
+    pub(super) fn ask(&mut self, now: Now, question: Question, body: ToControl, out: &mut Out) {
+        let correlation = self.correlations.next();
+        self.questions.insert(correlation, question);
+        self.timeouts
+            .push_back((now.mono_ms + QUESTION_MS, correlation));
+        out.link(correlation, body);
+    }
+
+    /// Control answered, or did not in time. An answer of another kind than was asked for counts as none.
+    fn answered(&mut self, now: Now, correlation: u64, answer: ToGateway, out: &mut Out) {
+        let Some(question) = self.questions.remove(&correlation) else {
+            return;
+        };
+        while self
+            .timeouts
+            .pop_front_if(|(_, asked)| !self.questions.contains_key(asked))
+            .is_some()
+        {}
         match question {
             Question::Facts(keys) => {
-                let facts = if let ToGateway::Facts { facts } = body { facts } else { Err(NO_ANSWER.into()) };
+                let facts = if let ToGateway::Facts { facts } = answer {
+                    facts
+                } else {
+                    Err(String::new())
+                };
                 let arrived = self.facts.arrived(keys, facts);
                 self.wake(now, &arrived.ready, out);
-                self.fail(now, &arrived.failed, &ApiError::internal("control could not read facts"), out);
+                self.fail(
+                    now,
+                    &arrived.failed,
+                    &ApiError::internal("control could not read facts"),
+                    out,
+                );
             }
             Question::Conversations(ids) => {
-                let states = if let ToGateway::Conversations { states } = body { states } else { Err(NO_ANSWER.into()) };
+                let states = if let ToGateway::Conversations { states } = answer {
+                    states
+                } else {
+                    Err(String::new())
+                };
                 let stored = self.journal.writer().stored_ordinal();
                 let (ready, failed) = self.conversations.arrived(ids, states, stored);
                 self.wake(now, &ready, out);
-                self.fail(now, &failed, &ApiError::internal("control could not read a conversation"), out);
+                self.fail(
+                    now,
+                    &failed,
+                    &ApiError::internal("control could not read a conversation"),
+                    out,
+                );
             }
             Question::Duplicate(waiter) => {
-                let found = if let ToGateway::Duplicate { found } = body { found } else { Err(NO_ANSWER.into()) };
+                let found = if let ToGateway::Duplicate { found } = answer {
+                    found
+                } else {
+                    Err(String::new())
+                };
                 self.duplicate_answered(now, &waiter, found, out);
             }
         }
@@ -269,27 +335,44 @@ impl Owner {
         self.journal.segment_failed(now, segment);
     }
 
-    /// Time passed. What is due is done by [`Owner::finish_turn`].
-    pub fn tick(&mut self, _now: Now, _out: &mut Out) {}
+    /// Time passed: gives up questions that control did not answer.
+    pub fn tick(&mut self, now: Now, out: &mut Out) {
+        while let Some((_, correlation)) = self.timeouts.pop_front_if(|(at, _)| *at <= now.mono_ms)
+        {
+            self.answered(now, correlation, ToGateway::Heartbeat, out);
+        }
+    }
 
     /// Monotonic milliseconds of the next [`Owner::tick`] that is needed. Due at once after the start.
     pub fn deadline(&self) -> Option<u64> {
-        self.journal.writer().deadline()
+        let timeout = self.timeouts.front().map(|(at, _)| *at);
+        [timeout, self.journal.writer().deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Ends a turn: sends the questions gathered in it and starts the next journal write. Leaves
     /// actions only, no ring items for this core.
     pub fn finish_turn(&mut self, now: Now, out: &mut Out) {
         while let Some(keys) = self.facts.question() {
-            let correlation = self.correlations.next();
-            self.questions.insert(correlation, Question::Facts(keys.clone()));
-            out.link(correlation, ToControl::FetchFacts { keys });
+            self.ask(
+                now,
+                Question::Facts(keys.clone()),
+                ToControl::FetchFacts { keys },
+                out,
+            );
         }
         while let Some(ids) = self.conversations.question() {
-            let correlation = self.correlations.next();
-            self.questions.insert(correlation, Question::Conversations(ids.clone()));
-            out.link(correlation, ToControl::OpenConversations { ids });
+            self.ask(
+                now,
+                Question::Conversations(ids.clone()),
+                ToControl::OpenConversations { ids },
+                out,
+            );
         }
+        self.conversations
+            .trim_due(self.journal.writer().stored_ordinal(), now.unix_ms);
         self.journal.flush(now, out);
     }
 
@@ -298,7 +381,11 @@ impl Owner {
     pub fn shutdown(&mut self, _now: Now, out: &mut Out) {
         self.stopping = true;
         for job in self.lanes.drain() {
-            self.refuse(job.origin, ApiError::internal("the gateway is stopping"), out);
+            self.refuse(
+                job.origin,
+                ApiError::internal("the gateway is stopping"),
+                out,
+            );
         }
     }
 
@@ -322,7 +409,11 @@ impl Owner {
     }
 
     fn send(&mut self, now: Now, item: Box<SendItem>, out: &mut Out) {
-        let origin = Origin::Session { home: item.home, conn: item.conn, request: item.request };
+        let origin = Origin::Session {
+            home: item.home,
+            conn: item.conn,
+            request: item.request,
+        };
         let lane = match lane_of(&item.msg) {
             Ok(lane) => lane,
             Err(error) => return self.refuse(origin, error, out),
@@ -347,16 +438,31 @@ impl Owner {
         self.submit(now, job, out);
     }
 
-    fn publish(&mut self, now: Now, core: CoreId, correlation: u64, publish: Box<Publish>, out: &mut Out) {
+    fn publish(
+        &mut self,
+        now: Now,
+        core: CoreId,
+        correlation: u64,
+        publish: Box<Publish>,
+        out: &mut Out,
+    ) {
         let origin = Origin::Control { core, correlation };
-        let decoded = MsgData::decode(publish.msg.as_slice()).map_err(|_| ApiError::args("message does not decode"));
+        let decoded = MsgData::decode(publish.msg.as_slice())
+            .map_err(|_| ApiError::args("message does not decode"));
         let (msg, lane) = match decoded.and_then(|msg| lane_of(&msg).map(|lane| (msg, lane))) {
             Ok(decoded) => decoded,
             Err(error) => return self.refuse(origin, error, out),
         };
         let owner = self.owner_of(&lane);
         if owner != self.config.core {
-            return out.ring(owner, RingItem::Publish { origin: core, correlation, publish });
+            return out.ring(
+                owner,
+                RingItem::Publish {
+                    origin: core,
+                    correlation,
+                    publish,
+                },
+            );
         }
         let job = Job {
             number: self.job_number(),

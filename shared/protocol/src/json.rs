@@ -3,14 +3,15 @@
 //! The build script lists every message's fields; here is what each kind of field looks like. All
 //! messages so get `serde::Serialize` and `serde::Deserialize`, without reflection at run time.
 //!
-//! Output: every field by its protobuf name, zero values written; empty lists as [`EMPTY_LIST`]
-//! says, empty maps left out, map keys ascending; unset messages, optionals and wrappers `null`;
+//! Output: every field by its protobuf name, zero values written; empty lists as `null` (or
+//! `[]`, see [`EmptyList`]), empty maps left out, map keys ascending; unset messages, optionals and wrappers `null`;
 //! set wrappers as bare values; bytes as base64 or `null`; 64-bit integers as numbers.
 //!
 //! Input: unknown keys are ignored; a missing key or `null` is zero or unset; keys match exactly or
 //! else in any case; the last of repeated keys wins; no strings, fractions or exponents for
 //! integers; bytes as base64 or as an array of numbers. Bad UTF-8 becomes U+FFFD.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -24,7 +25,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::json_text::{Blob, Int, Text, base64_text, match_key};
 
-/// What an empty list is written as.
+/// What an empty list is written as. SDKs take either; unknown back-ends may compare with OpenIM's
+/// output, so `null` is what everything but [`to_vec_with`] writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmptyList {
     /// `null`, as OpenIM does.
@@ -33,9 +35,19 @@ pub enum EmptyList {
     Brackets,
 }
 
-/// The one switch for empty lists. SDKs take either; unknown back-ends may compare with OpenIM's
-/// output.
-pub const EMPTY_LIST: EmptyList = EmptyList::Null;
+thread_local! {
+    // A serializer cannot carry it down to the lists, and a value is written on one thread.
+    static EMPTY_LIST: Cell<EmptyList> = const { Cell::new(EmptyList::Null) };
+}
+
+/// Puts the switch back when the writing ends, however it ends.
+struct Restore(EmptyList);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        EMPTY_LIST.set(self.0);
+    }
+}
 
 /// Why a JSON text is not the message expected. The text itself is never part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +96,18 @@ impl From<serde_json::Error> for JsonError {
 /// None for messages; whatever other values' own serialization may give.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
     Ok(serde_json::to_vec(value)?)
+}
+
+/// Writes a value with empty lists as `empty` says, those inside it included.
+///
+/// # Errors
+/// As [`to_vec`].
+pub fn to_vec_with<T: Serialize + ?Sized>(
+    value: &T,
+    empty: EmptyList,
+) -> Result<Vec<u8>, JsonError> {
+    let _restore = Restore(EMPTY_LIST.replace(empty));
+    to_vec(value)
 }
 
 /// Writes a value.
@@ -287,7 +311,7 @@ impl<T: Value> Value for Option<T> {
 
 impl<T: Value> Value for Vec<T> {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.is_empty() && EMPTY_LIST == EmptyList::Null {
+        if self.is_empty() && EMPTY_LIST.get() == EmptyList::Null {
             return serializer.serialize_unit();
         }
         serializer.collect_seq(self.iter().map(Out))

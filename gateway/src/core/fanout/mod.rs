@@ -55,7 +55,10 @@ impl Groups {
             Some(key) => *key,
             None => {
                 let id: Arc<str> = group_id.into();
-                let key = self.groups.insert(Group { id: id.clone(), members: Vec::new() });
+                let key = self.groups.insert(Group {
+                    id: id.clone(),
+                    members: Vec::new(),
+                });
                 self.by_id.insert(id, key);
                 key
             }
@@ -66,14 +69,22 @@ impl Groups {
         }
         let members = &mut self.groups[group].members;
         let slot = joined.len();
-        joined.push(Joined { group, position: members.len() });
+        joined.push(Joined {
+            group,
+            position: members.len(),
+        });
         members.push(Member { user, slot });
     }
 
     /// The user is no longer in the group.
     pub fn leave(&mut self, user: usize, group_id: &str) {
-        let Some(group) = self.by_id.get(group_id).copied() else { return };
-        let slot = self.users.get(&user).and_then(|joined| joined.iter().position(|j| j.group == group));
+        let Some(group) = self.by_id.get(group_id).copied() else {
+            return;
+        };
+        let slot = self
+            .users
+            .get(&user)
+            .and_then(|joined| joined.iter().position(|j| j.group == group));
         if let Some(slot) = slot {
             self.remove(user, slot);
         }
@@ -89,7 +100,12 @@ impl Groups {
 
     /// The user has no session here any more.
     pub fn drop_user(&mut self, user: usize) {
-        while let Some(last) = self.users.get(&user).map(Vec::len).and_then(|n| n.checked_sub(1)) {
+        while let Some(last) = self
+            .users
+            .get(&user)
+            .map(Vec::len)
+            .and_then(|n| n.checked_sub(1))
+        {
             self.remove(user, last);
         }
         self.users.remove(&user);
@@ -106,12 +122,17 @@ impl Groups {
 
     /// Keys of the group's members here.
     pub fn members(&self, group_id: &str) -> impl Iterator<Item = usize> {
-        let group = self.by_id.get(group_id).and_then(|key| self.groups.get(*key));
+        let group = self
+            .by_id
+            .get(group_id)
+            .and_then(|key| self.groups.get(*key));
         group.map_or(&[][..], |g| &g.members).iter().map(|m| m.user)
     }
 
     fn remove(&mut self, user: usize, slot: usize) {
-        let Some(joined) = self.users.get_mut(&user) else { return };
+        let Some(joined) = self.users.get_mut(&user) else {
+            return;
+        };
         let Joined { group, position } = joined.swap_remove(slot);
         // The entry that took its place in the user's list stands elsewhere now.
         let moved = joined.get(slot).copied();

@@ -26,13 +26,23 @@ impl PushFrames {
 
     /// Frames of any push.
     pub fn new(response: Response) -> Self {
-        Self { response, made: [const { None }; 4] }
+        Self {
+            response,
+            made: [const { None }; 4],
+        }
     }
 
     /// The frame for one kind of session; `None` when it would be larger than SDKs read.
     pub fn frame(&mut self, codec: &mut Codec, encoding: Encoding, gzip: bool) -> Option<Bytes> {
         let index = usize::from(encoding == Encoding::Json) * 2 + usize::from(gzip);
-        self.made[index].get_or_insert_with(|| codec.frame(encoding, gzip, &self.response)).clone()
+        self.made[index]
+            .get_or_insert_with(|| codec.frame(encoding, gzip, &self.response))
+            .clone()
+    }
+
+    /// Whether an encoding that was asked for is larger than SDKs read.
+    pub fn too_large(&self) -> bool {
+        self.made.iter().any(|made| matches!(made, Some(None)))
     }
 
     /// How many encodings were made.

@@ -1,4 +1,9 @@
 //! The journal of an owner core: layout, recovery, group commit and streaming to control.
+//!
+//! At the start, every journal that has files is read back by a [`Recovery`] (whole segments,
+//! ascending), journals of cores that no longer exist too; [`seeds`] then says what each core starts
+//! from. Nothing is cut off on disk: the next record simply goes where the readable ones end, and its
+//! epoch, higher than all before, outdates whatever an unfinished write left behind that place.
 
 pub mod layout;
 pub mod recovery;
@@ -7,7 +12,9 @@ pub mod stream;
 mod tests;
 pub mod writer;
 
-pub use recovery::{ConversationHead, JournalSpan, Recovered, Recovery, RecoveryError, Seeds, ordering_key, seeds};
+pub use recovery::{
+    ConversationHead, JournalSpan, Recovered, Recovery, RecoveryError, Seeds, ordering_key, seeds,
+};
 pub use stream::StreamError;
 pub use writer::{Ordinal, Refusal};
 
@@ -45,7 +52,12 @@ impl Journal {
         board: Arc<Board>,
     ) -> Self {
         let start = layout::first_position(0, segment_bytes);
-        let fresh = JournalSpan { journal: core, first: start, end: start, last_segment: 0 };
+        let fresh = JournalSpan {
+            journal: core,
+            first: start,
+            end: start,
+            last_segment: 0,
+        };
         Self {
             number: core,
             writer: Writer::new(epoch, segment_bytes, max_bytes, own),
@@ -100,7 +112,9 @@ impl Journal {
         self.board.raise(self.number, records_end);
         self.commits += 1;
         self.committed_bytes += commit.records.len() as u64;
-        let streamed = self.streams.committed(commit.start, commit.records, commit.end, out);
+        let streamed = self
+            .streams
+            .committed(commit.start, commit.records, commit.end, out);
         self.check(streamed, out)?;
         Some(commit.ordinal)
     }
@@ -148,7 +162,9 @@ impl Journal {
             Err(error) => {
                 if !self.dead {
                     self.dead = true;
-                    out.act(Action::Fatal { reason: error.to_string() });
+                    out.act(Action::Fatal {
+                        reason: error.to_string(),
+                    });
                 }
                 None
             }

@@ -53,7 +53,9 @@ impl Presence {
 
     /// It no longer does.
     pub fn remove_watcher(&mut self, user: &str, core: CoreId) {
-        let Some(cores) = self.watchers.get_mut(user) else { return };
+        let Some(cores) = self.watchers.get_mut(user) else {
+            return;
+        };
         cores.retain(|c| *c != core);
         if cores.is_empty() {
             self.watchers.remove(user);
@@ -72,7 +74,9 @@ impl Presence {
 
     /// It stops. `true`: no session here watches the user any more; tell his home core.
     pub fn unwatch(&mut self, user: &str, conn: ConnId) -> bool {
-        let Some(conns) = self.watched.get_mut(user) else { return false };
+        let Some(conns) = self.watched.get_mut(user) else {
+            return false;
+        };
         conns.retain(|c| *c != conn);
         let last = conns.is_empty();
         if last {

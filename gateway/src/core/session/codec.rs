@@ -37,7 +37,12 @@ pub struct Codec {
 impl Codec {
     /// `max_inflated` bounds a request after inflation, bytes.
     pub fn new(max_inflated: usize) -> Self {
-        Self { inflater: Inflater::new(), deflater: Deflater::new(), plain: Vec::new(), max_inflated }
+        Self {
+            inflater: Inflater::new(),
+            deflater: Deflater::new(),
+            plain: Vec::new(),
+            max_inflated,
+        }
     }
 
     /// A reply or push as a whole WebSocket frame; `None` when it would be larger than SDKs read.
@@ -51,7 +56,9 @@ impl Codec {
             self.give_back();
             frame
         } else {
-            ws::frame_around(hint, |out| envelope::encode_response(encoding, response, out))
+            ws::frame_around(hint, |out| {
+                envelope::encode_response(encoding, response, out)
+            })
         };
         (frame.len() <= MAX_FRAME).then_some(frame)
     }
@@ -60,12 +67,19 @@ impl Codec {
     ///
     /// # Errors
     /// [`BadRequest`].
-    pub fn request(&mut self, encoding: Encoding, gzip: bool, message: &[u8]) -> Result<Request, BadRequest> {
+    pub fn request(
+        &mut self,
+        encoding: Encoding,
+        gzip: bool,
+        message: &[u8],
+    ) -> Result<Request, BadRequest> {
         if !gzip {
             return Ok(envelope::decode_request(encoding, message)?);
         }
         self.plain.clear();
-        let inflated = self.inflater.inflate(message, self.max_inflated, &mut self.plain);
+        let inflated = self
+            .inflater
+            .inflate(message, self.max_inflated, &mut self.plain);
         let request = match inflated {
             Ok(()) => envelope::decode_request(encoding, &self.plain).map_err(BadRequest::from),
             Err(GzipError::TooLarge) => Err(BadRequest::TooLarge),

@@ -8,11 +8,38 @@ use bytes::Bytes;
 use ringwire_protocol::envelope::Encoding;
 use ringwire_protocol::platform::Platform;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Index of a connection in its core; used again after the connection is gone.
 pub(super) type ConnKey = usize;
+
+/// Hashing of connection ids: the shell chooses them, so nobody can choose them badly.
+pub(super) type ConnIdHash = BuildHasherDefault<ConnIdHasher>;
+
+/// See [`ConnIdHash`].
+#[derive(Debug, Default)]
+pub(super) struct ConnIdHasher(u64);
+
+impl Hasher for ConnIdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        // The table takes its position from the low bits and its tag from the high ones.
+        self.0 = (self.0 ^ n)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
+    }
+}
 
 /// First 16 bytes of the SHA-256 of a token.
 pub(super) type Fingerprint = [u8; 16];
@@ -171,13 +198,9 @@ pub(super) struct ReplyHead {
 #[derive(Debug)]
 pub(super) enum Waiting {
     /// Control's answer.
-    Control {
-        correlation: u64,
-    },
+    Control { correlation: u64 },
     /// The user's groups; then `data` goes to control.
-    Groups {
-        data: Vec<u8>,
-    },
+    Groups { data: Vec<u8> },
     /// The owner core's verdict.
     Owner,
     /// The states of users (2005) from `cores` cores.
@@ -228,7 +251,10 @@ mod tests {
         assert!(queue.push(Bytes::from_static(b"one"), 100));
         assert!(queue.push(Bytes::from_static(b"two"), 100));
         let (frames, bytes) = queue.take(5).expect("a write");
-        assert_eq!((frames.len(), bytes, queue.writing_since()), (2, 6, Some(5)));
+        assert_eq!(
+            (frames.len(), bytes, queue.writing_since()),
+            (2, 6, Some(5))
+        );
         assert!(queue.push(Bytes::from_static(b"three"), 100));
         assert!(queue.take(6).is_none(), "one at a time");
         queue.written();
@@ -238,7 +264,10 @@ mod tests {
     #[test]
     fn the_limit_counts_the_write_in_progress() {
         let mut queue = Queue::default();
-        assert!(queue.push(Bytes::from(vec![0; 10]), 5), "a single frame always fits");
+        assert!(
+            queue.push(Bytes::from(vec![0; 10]), 5),
+            "a single frame always fits"
+        );
         queue.take(1).expect("a write");
         assert!(!queue.push(Bytes::from_static(b"x"), 5));
         queue.written();

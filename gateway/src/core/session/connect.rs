@@ -21,7 +21,13 @@ pub(super) const SUPERSEDED: End = End::Close(CloseCode::Normal, "connected anew
 impl Home {
     /// Bytes of an upgrade request.
     pub(super) fn head_bytes(&mut self, key: ConnKey, now: Now, bytes: &[u8], out: &mut Out) {
-        let Some(Conn { phase: Phase::Head(head), .. }) = self.conns.get_mut(key) else { return };
+        let Some(Conn {
+            phase: Phase::Head(head),
+            ..
+        }) = self.conns.get_mut(key)
+        else {
+            return;
+        };
         let first = head.received.is_empty();
         head.received.extend_from_slice(bytes);
         // A request that comes byte by byte is parsed at its first and at its last.
@@ -54,19 +60,33 @@ impl Home {
         };
         let received = std::mem::take(&mut head.received);
         if home == self.config.core {
-            self.admit(key, now, upgrade, |head_len| received[head_len..].to_vec(), out);
+            self.admit(
+                key,
+                now,
+                upgrade,
+                |head_len| received[head_len..].to_vec(),
+                out,
+            );
         } else {
             // The connection stays counted: it only moves.
             let conn = self.conns.remove(key);
             self.by_id.remove(&conn.id);
             self.stats.handed_over += 1;
-            out.act(Action::HandOver { conn: conn.id, to: home, peer: conn.peer, received });
+            out.act(Action::HandOver {
+                conn: conn.id,
+                to: home,
+                peer: conn.peer,
+                received,
+            });
         }
     }
 
     /// Refuses a connect in the way the client can see.
     fn refuse(&mut self, key: ConnKey, upgrade: &Upgrade, error: &ApiError) {
-        let by_frame = upgrade.params.as_ref().map_or(upgrade.wants_frame, |p| p.msg_resp);
+        let by_frame = upgrade
+            .params
+            .as_ref()
+            .map_or(upgrade.wants_frame, |p| p.msg_resp);
         match &upgrade.accept {
             Ok(accept) if by_frame => {
                 self.stats.refused += 1;
@@ -103,8 +123,14 @@ impl Home {
             Ok(None) => {
                 let deadline = now.mono_ms + self.config.limits.call_timeout_ms;
                 let rest = rest(upgrade.head_len);
-                let Some(conn) = self.conns.get_mut(key) else { return };
-                conn.phase = Phase::Token(Box::new(AwaitingToken { upgrade, rest, deadline }));
+                let Some(conn) = self.conns.get_mut(key) else {
+                    return;
+                };
+                conn.phase = Phase::Token(Box::new(AwaitingToken {
+                    upgrade,
+                    rest,
+                    deadline,
+                }));
                 let id = conn.id;
                 self.awaiting_tokens.push(id);
                 self.arm(key, now);
@@ -116,8 +142,12 @@ impl Home {
     /// The claims of a good token; `None` while the snapshot is on its way.
     fn check_token(&mut self, upgrade: &Upgrade, now: Now) -> Result<Option<Claims>, ApiError> {
         let params = upgrade.params.as_ref().map_err(Clone::clone)?;
-        let claims = token::verify(&params.token, self.config.secret.bytes(), now.unix_ms.div_euclid(1_000))
-            .map_err(ApiError::from)?;
+        let claims = token::verify(
+            &params.token,
+            self.config.secret.bytes(),
+            now.unix_ms.div_euclid(1_000),
+        )
+        .map_err(ApiError::from)?;
         let verdict = self.tokens.verdict(
             &claims.user_id,
             &token::fingerprint(&params.token),
@@ -153,8 +183,12 @@ impl Home {
     /// The token snapshot is complete, or there will be none: decide on those who wait for it.
     pub(super) fn retry_tokens(&mut self, now: Now, out: &mut Out) {
         for id in std::mem::take(&mut self.awaiting_tokens) {
-            let Some(key) = self.by_id.get(&id).copied() else { continue };
-            let Some(conn) = self.conns.get_mut(key) else { continue };
+            let Some(key) = self.by_id.get(&id).copied() else {
+                continue;
+            };
+            let Some(conn) = self.conns.get_mut(key) else {
+                continue;
+            };
             match std::mem::replace(&mut conn.phase, Phase::Over) {
                 Phase::Token(waiting) => {
                     let AwaitingToken { upgrade, rest, .. } = *waiting;
@@ -167,7 +201,9 @@ impl Home {
 
     /// No snapshot came in time.
     pub(super) fn token_timeout(&mut self, key: ConnKey) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         if let Phase::Token(waiting) = std::mem::replace(&mut conn.phase, Phase::Over) {
             // Those who gave up stay in the list until it is mostly of them.
             if self.awaiting_tokens.len() > 2 * self.conns.len() + 64 {
@@ -177,12 +213,24 @@ impl Home {
                 };
                 self.awaiting_tokens.retain(waits);
             }
-            self.refuse(key, &waiting.upgrade, &ApiError::internal("token states did not come in time"));
+            self.refuse(
+                key,
+                &waiting.upgrade,
+                &ApiError::internal("token states did not come in time"),
+            );
         }
     }
 
     /// Registers the session and answers the upgrade. Pushes queue up behind the answer.
-    fn welcome(&mut self, key: ConnKey, now: Now, upgrade: &Upgrade, claims: &Claims, rest: &[u8], out: &mut Out) {
+    fn welcome(
+        &mut self,
+        key: ConnKey,
+        now: Now,
+        upgrade: &Upgrade,
+        claims: &Claims,
+        rest: &[u8],
+        out: &mut Out,
+    ) {
         let Ok(params) = &upgrade.params else { return };
         let accept = match &upgrade.accept {
             Ok(accept) => accept,
@@ -192,18 +240,25 @@ impl Home {
                 return;
             }
         };
-        let Some(platform) = Platform::from_id(params.platform_id) else { return };
+        let Some(platform) = Platform::from_id(params.platform_id) else {
+            return;
+        };
         let fingerprint = token::fingerprint(&params.token);
         let supersedes = self.apply_login_policy(now, &params.user_id, platform, &fingerprint, out);
         let count = |home: &Self| {
-            home.by_name.get(params.user_id.as_str()).map_or(0, |user| home.users[*user].sessions.len())
+            home.by_name
+                .get(params.user_id.as_str())
+                .map_or(0, |user| home.users[*user].sessions.len())
         };
         let most = self.config.limits.max_sessions_per_user as usize;
         let mut before = supersedes.iter();
         // For want of room an older session of the same client goes before the new one has spoken.
         while count(self) >= most {
             let Some(older) = before.next() else {
-                let error = ApiError::new(ErrorCode::ConnOverMaxNumLimit, "too many sessions of this user");
+                let error = ApiError::new(
+                    ErrorCode::ConnOverMaxNumLimit,
+                    "too many sessions of this user",
+                );
                 self.refuse(key, upgrade, &error);
                 return;
             };
@@ -219,7 +274,11 @@ impl Home {
             token: fingerprint,
             token_expires: claims.exp.saturating_mul(1_000),
             admin: self.config.admins.contains(&params.user_id),
-            encoding: if params.json { Encoding::Json } else { Encoding::Gob },
+            encoding: if params.json {
+                Encoding::Json
+            } else {
+                Encoding::Gob
+            },
             gzip: params.gzip,
             background: params.background,
             decoder: ws::Decoder::new(limits.max_message_bytes as usize),

@@ -10,6 +10,7 @@ use ringwire_link::facts::{FactChange, TokenFact, TokenState};
 use ringwire_link::message::SessionInfo;
 use ringwire_link::{ToControl, ToGateway};
 use ringwire_protocol::error::ApiError;
+use ringwire_protocol::slot::core_of;
 
 /// How a session ends whose token is gone from the store: the client reconnects and learns 1507.
 const TOKEN_GONE: End = End::Close(CloseCode::Policy, "token does not exist any more");
@@ -30,7 +31,10 @@ impl Home {
         self.forget_groups(false);
         self.calls.clear();
         for key in self.conns.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-            let waits = self.session(key).and_then(|s| s.current.as_ref()).is_some_and(|c| c.deadline.is_some());
+            let waits = self
+                .session(key)
+                .and_then(|s| s.current.as_ref())
+                .is_some_and(|c| c.deadline.is_some());
             if waits {
                 self.finish(key, now, Err(ApiError::internal("control went away")), out);
             }
@@ -41,29 +45,51 @@ impl Home {
     /// An answer to this side, or a question or fact that is this side's.
     pub(crate) fn link(&mut self, now: Now, correlation: u64, body: ToGateway, out: &mut Out) {
         match body {
-            ToGateway::CallReply { err_code, err_msg, data } => {
-                let Some((conn, number)) = self.calls.remove(&correlation) else { return };
+            ToGateway::CallReply {
+                err_code,
+                err_msg,
+                data,
+            } => {
+                let Some((conn, number)) = self.calls.remove(&correlation) else {
+                    return;
+                };
                 let Some(key) = self.open(conn) else { return };
-                if self.session(key).and_then(|s| s.current.as_ref()).is_none_or(|c| c.number != number) {
+                if self
+                    .session(key)
+                    .and_then(|s| s.current.as_ref())
+                    .is_none_or(|c| c.number != number)
+                {
                     return;
                 }
                 let result = if err_code == 0 {
                     Ok(Bytes::from(data))
                 } else {
-                    Err(ApiError { code: err_code, message: err_msg.into(), detail: "".into() })
+                    Err(ApiError {
+                        code: err_code,
+                        message: err_msg.into(),
+                        detail: "".into(),
+                    })
                 };
                 self.finish(key, now, result, out);
             }
             ToGateway::Facts { facts } => self.groups_answer(now, correlation, facts, out),
-            ToGateway::TokenSnapshot { tokens, done } => self.token_snapshot(now, tokens, done, out),
+            ToGateway::TokenSnapshot { tokens, done } => {
+                self.token_snapshot(now, tokens, done, out)
+            }
             ToGateway::Kick { user_id, platforms } => {
                 let wanted = |platform: i32| platforms.is_empty() || platforms.contains(&platform);
-                let closed =
-                    self.kick_sessions(&user_id, |c| c.session().is_some_and(|s| wanted(s.platform.id())), out);
+                let closed = self.kick_sessions(
+                    &user_id,
+                    |c| c.session().is_some_and(|s| wanted(s.platform.id())),
+                    out,
+                );
                 out.link(correlation, ToControl::Kicked { closed });
             }
             ToGateway::QuerySessions { user_ids } => {
-                let sessions = user_ids.iter().flat_map(|user| self.session_infos(user)).collect();
+                let sessions = user_ids
+                    .iter()
+                    .flat_map(|user| self.session_infos(user))
+                    .collect();
                 out.link(correlation, ToControl::Sessions { sessions });
             }
             _ => {}
@@ -71,7 +97,9 @@ impl Home {
     }
 
     fn session_infos(&self, user: &str) -> Vec<SessionInfo> {
-        let Some(user_key) = self.by_name.get(user) else { return Vec::new() };
+        let Some(user_key) = self.by_name.get(user) else {
+            return Vec::new();
+        };
         let info = |key: &usize| {
             let conn = self.conns.get(*key)?;
             let session = conn.session()?;
@@ -82,21 +110,32 @@ impl Home {
                 background: session.background,
             })
         };
-        self.users[*user_key].sessions.iter().filter_map(info).collect()
+        self.users[*user_key]
+            .sessions
+            .iter()
+            .filter_map(info)
+            .collect()
     }
 
     fn token_snapshot(&mut self, now: Now, tokens: Vec<TokenFact>, done: bool, out: &mut Out) {
         let now_s = now.unix_ms.div_euclid(1_000);
         let mut over = Vec::new();
-        self.tokens.snapshot_part(tokens, now_s, |fact| over.push(fact.clone()));
+        self.tokens
+            .snapshot_part(tokens, now_s, |fact| over.push(fact.clone()));
         for fact in over {
             self.token_over(&fact, out);
         }
         if done {
             let mut gone = Vec::new();
-            self.tokens.snapshot_done(now_s, |user, token| gone.push((user.to_owned(), *token)));
+            self.tokens
+                .snapshot_done(now_s, |user, token| gone.push((user.to_owned(), *token)));
             for (user, token) in gone {
-                self.end_sessions(&user, |c| c.session().is_some_and(|s| s.token == token), TOKEN_GONE, out);
+                self.end_sessions(
+                    &user,
+                    |c| c.session().is_some_and(|s| s.token == token),
+                    TOKEN_GONE,
+                    out,
+                );
             }
             if self.tokens.overflowed() {
                 tracing::error!(
@@ -115,18 +154,28 @@ impl Home {
             TokenState::Kicked => End::Kick,
             TokenState::Gone => TOKEN_GONE,
         };
-        self.end_sessions(&fact.user_id, |c| c.session().is_some_and(|s| s.token == fact.token), end, out);
+        self.end_sessions(
+            &fact.user_id,
+            |c| c.session().is_some_and(|s| s.token == fact.token),
+            end,
+            out,
+        );
     }
 
     /// The world changed. In force when this returns.
     pub(crate) fn fact_changes(&mut self, now: Now, changes: &[FactChange], out: &mut Out) {
         for change in changes {
             match change {
+                // Changes go to every core; states are kept by the home core alone.
+                FactChange::Token(fact)
+                    if core_of(&fact.user_id, self.config.cores) != self.config.core => {}
                 FactChange::Token(fact) => {
                     let full = self.tokens.overflowed();
                     self.tokens.change(fact, now.unix_ms.div_euclid(1_000));
                     if self.tokens.overflowed() && !full {
-                        tracing::error!("gateway.max_tokens is reached: unknown tokens are answered with 500");
+                        tracing::error!(
+                            "gateway.max_tokens is reached: unknown tokens are answered with 500"
+                        );
                     }
                     self.token_over(fact, out);
                 }
@@ -140,7 +189,11 @@ impl Home {
         match item {
             RingItem::SendDone(done) => self.send_done(now, *done, out),
             RingItem::Deliver { users, push } => self.deliver(&users, &push, out),
-            RingItem::DeliverGroup { group_id, also, push } => self.deliver_group(&group_id, &also, &push, out),
+            RingItem::DeliverGroup {
+                group_id,
+                also,
+                push,
+            } => self.deliver_group(&group_id, &also, &push, out),
             RingItem::Watch { users, request } => self.watch(from, users, request, out),
             RingItem::Unwatch { users } => {
                 for user in users {
@@ -148,7 +201,10 @@ impl Home {
                 }
             }
             RingItem::Online { request, users } => self.online(now, request, users, out),
-            RingItem::Send(_) | RingItem::TokenKick(_) | RingItem::Publish { .. } | RingItem::PublishDone { .. } => {}
+            RingItem::Send(_)
+            | RingItem::TokenKick(_)
+            | RingItem::Publish { .. }
+            | RingItem::PublishDone { .. } => {}
         }
     }
 }

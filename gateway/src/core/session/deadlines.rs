@@ -13,7 +13,10 @@ impl Home {
     fn next_deadline(&self, conn: &Conn, now: Now) -> Option<u64> {
         let limits = &self.config.limits;
         // With nothing left behind it, a write in progress at the end is the shell's to bound.
-        let writing = conn.queue.writing_since().filter(|_| !(conn.closing && conn.queue.is_empty()));
+        let writing = conn
+            .queue
+            .writing_since()
+            .filter(|_| !(conn.closing && conn.queue.is_empty()));
         let write = writing.map(|since| since + limits.write_timeout_ms);
         let phase = match &conn.phase {
             Phase::Head(head) => Some(head.deadline),
@@ -39,11 +42,15 @@ impl Home {
 
     /// Makes sure that a timer is due no later than the connection needs it.
     pub(super) fn arm(&mut self, key: ConnKey, now: Now) {
-        let Some(conn) = self.conns.get(key) else { return };
+        let Some(conn) = self.conns.get(key) else {
+            return;
+        };
         if conn.close_sent {
             return;
         }
-        let Some(at) = self.next_deadline(conn, now) else { return };
+        let Some(at) = self.next_deadline(conn, now) else {
+            return;
+        };
         let (id, due) = (conn.id, conn.timer_due);
         if due == 0 || at.div_ceil(1_000) * 1_000 < due {
             let due = self.timers.add(id, at);
@@ -54,7 +61,9 @@ impl Home {
     pub(crate) fn tick(&mut self, now: Now, out: &mut Out) {
         while let Some((due, conns)) = self.timers.due(now.mono_ms) {
             for id in conns {
-                let Some(key) = self.by_id.get(&id).copied() else { continue };
+                let Some(key) = self.by_id.get(&id).copied() else {
+                    continue;
+                };
                 if self.conns[key].timer_due == due {
                     self.conns[key].timer_due = 0;
                     self.overdue(key, now, out);
@@ -75,10 +84,20 @@ impl Home {
     fn overdue(&mut self, key: ConnKey, now: Now, out: &mut Out) {
         let (write_timeout, idle_timeout, web_ping) = {
             let limits = &self.config.limits;
-            (limits.write_timeout_ms, limits.idle_timeout_ms, limits.web_ping_ms)
+            (
+                limits.write_timeout_ms,
+                limits.idle_timeout_ms,
+                limits.web_ping_ms,
+            )
         };
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.queue.writing_since().is_some_and(|since| since + write_timeout <= now.mono_ms) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        if conn
+            .queue
+            .writing_since()
+            .is_some_and(|since| since + write_timeout <= now.mono_ms)
+        {
             self.stats.write_timeouts += 1;
             if matches!(conn.phase, Phase::Open(_)) {
                 self.end(key, End::Abort, out);
@@ -100,19 +119,33 @@ impl Home {
                     self.end(key, End::Close(CloseCode::Policy, "token has expired"), out);
                     return;
                 }
+                if session.paused {
+                    // Its signs of life are not read: it cannot be blamed for silence.
+                    session.last_heard = now.mono_ms;
+                }
                 if session.last_heard + idle_timeout <= now.mono_ms {
                     self.stats.idle_closed += 1;
                     self.end(key, End::Close(CloseCode::Policy, "no sign of life"), out);
                     return;
                 }
-                let late = session.current.as_ref().and_then(|c| c.deadline).is_some_and(|at| at <= now.mono_ms);
-                if session.platform == Platform::Web && session.last_ping + web_ping <= now.mono_ms {
+                let late = session
+                    .current
+                    .as_ref()
+                    .and_then(|c| c.deadline)
+                    .is_some_and(|at| at <= now.mono_ms);
+                if session.platform == Platform::Web && session.last_ping + web_ping <= now.mono_ms
+                {
                     session.last_ping = now.mono_ms;
                     self.enqueue(key, ws::web_ping(), out);
                 }
                 if late {
                     self.stats.call_timeouts += 1;
-                    self.finish(key, now, Err(ApiError::internal("control did not answer in time")), out);
+                    self.finish(
+                        key,
+                        now,
+                        Err(ApiError::internal("control did not answer in time")),
+                        out,
+                    );
                 }
             }
             _ => {}

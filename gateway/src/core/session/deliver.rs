@@ -16,11 +16,17 @@ impl Home {
                 self.push_to_user(user_key, &mut frames, out);
             }
         }
-        self.stats.pushes_encoded += frames.encoded();
+        self.account(&frames, push);
     }
 
     /// To all sessions of a group's members, and of a few others.
-    pub(super) fn deliver_group(&mut self, group_id: &str, also: &[String], push: &Push, out: &mut Out) {
+    pub(super) fn deliver_group(
+        &mut self,
+        group_id: &str,
+        also: &[String],
+        push: &Push,
+        out: &mut Out,
+    ) {
         let mut frames = PushFrames::of_message(push);
         let mut receivers = std::mem::take(&mut self.receivers);
         receivers.extend(self.groups.members(group_id));
@@ -35,15 +41,37 @@ impl Home {
             self.push_to_user(user_key, &mut frames, out);
         }
         self.receivers = receivers;
+        self.account(&frames, push);
+    }
+
+    fn account(&mut self, frames: &PushFrames, push: &Push) {
         self.stats.pushes_encoded += frames.encoded();
+        if frames.too_large() {
+            let (operation, bytes) = (&push.operation_id, push.payload.len());
+            tracing::warn!(
+                operation,
+                bytes,
+                "push is larger than clients read and is not sent to all"
+            );
+        }
     }
 
     fn push_to_user(&mut self, user_key: usize, frames: &mut PushFrames, out: &mut Out) {
         // By index: a session that is closed as too slow leaves the list on the way.
         let mut at = 0;
-        while let Some(key) = self.users.get(user_key).and_then(|user| user.sessions.get(at)).copied() {
+        while let Some(key) = self
+            .users
+            .get(user_key)
+            .and_then(|user| user.sessions.get(at))
+            .copied()
+        {
             self.push_to(key, frames, out);
-            if self.users.get(user_key).and_then(|user| user.sessions.get(at)) == Some(&key) {
+            if self
+                .users
+                .get(user_key)
+                .and_then(|user| user.sessions.get(at))
+                == Some(&key)
+            {
                 at += 1;
             }
         }
@@ -51,7 +79,9 @@ impl Home {
 
     /// To one session. iOS in background gets nothing: the system's push wakes it.
     pub(super) fn push_to(&mut self, key: ConnKey, frames: &mut PushFrames, out: &mut Out) {
-        let Some(session) = self.conns.get(key).and_then(|c| c.session()) else { return };
+        let Some(session) = self.conns.get(key).and_then(|c| c.session()) else {
+            return;
+        };
         if session.background && session.platform == Platform::Ios {
             self.stats.pushes_background += 1;
             return;

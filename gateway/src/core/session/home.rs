@@ -1,7 +1,7 @@
 //! The home side of a core: what it holds and how events enter it.
 
 use super::codec::Codec;
-use super::conn::{Conn, ConnKey, Head, Phase, Session};
+use super::conn::{Conn, ConnIdHash, ConnKey, Head, Phase, Session};
 use super::timers::Timers;
 use super::tokens::TokenCache;
 use crate::core::board::Board;
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use ringwire_link::record::TokenKickRecord;
 use ringwire_protocol::error::{ApiError, ErrorCode};
 use ringwire_protocol::platform::LoginPolicy;
+use ringwire_protocol::slot::core_of;
 use slab::Slab;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -63,14 +64,21 @@ impl std::fmt::Debug for Secret {
 
 impl CoreConfig {
     /// The configuration of one core of a gateway.
-    pub fn new(config: &ringwire_config::Config, core: CoreId, cores: u16, boot: u64, secret: Secret) -> Self {
+    pub fn new(
+        config: &ringwire_config::Config,
+        core: CoreId,
+        cores: u16,
+        boot: u64,
+        secret: Secret,
+    ) -> Self {
         Self {
             core,
             cores,
             boot,
             secret,
             admins: Arc::new(config.shared.admin_user_ids.iter().cloned().collect()),
-            policy: LoginPolicy::from_id(config.shared.login_policy.into()).unwrap_or(LoginPolicy::Unlimited),
+            policy: LoginPolicy::from_id(config.shared.login_policy.into())
+                .unwrap_or(LoginPolicy::Unlimited),
             limits: config.gateway.clone(),
         }
     }
@@ -94,10 +102,7 @@ pub(super) enum GroupsFact {
     /// To be asked for.
     Wanted,
     /// Asked for under this correlation id; `again`: a change came since, ask once more.
-    Asked {
-        correlation: u64,
-        again: bool,
-    },
+    Asked { correlation: u64, again: bool },
     /// In the index, and kept fresh by changes.
     Known,
 }
@@ -117,7 +122,7 @@ pub(crate) struct Home {
     pub(super) board: Arc<Board>,
     pub(super) connections: Arc<Connections>,
     pub(super) conns: Slab<Conn>,
-    pub(super) by_id: HashMap<ConnId, ConnKey>,
+    pub(super) by_id: HashMap<ConnId, ConnKey, ConnIdHash>,
     pub(super) users: Slab<User>,
     pub(super) by_name: HashMap<Arc<str>, usize>,
     pub(super) groups: Groups,
@@ -169,7 +174,8 @@ impl Home {
         kicks: &[TokenKickRecord],
     ) -> Self {
         let mut tokens = TokenCache::new(config.limits.max_tokens as usize);
-        for record in kicks {
+        let mine = |user: &str| core_of(user, config.cores) == config.core;
+        for record in kicks.iter().filter(|record| mine(&record.user_id)) {
             tokens.kick(record);
         }
         Self {
@@ -178,7 +184,7 @@ impl Home {
             board,
             connections,
             conns: Slab::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             users: Slab::new(),
             by_name: HashMap::new(),
             groups: Groups::default(),
@@ -200,6 +206,11 @@ impl Home {
             stopping: false,
             stats: Stats::default(),
         }
+    }
+
+    /// Every token can be told from one that does not exist.
+    pub(crate) fn ready(&self) -> bool {
+        self.tokens.is_complete()
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -224,7 +235,14 @@ impl Home {
         }
     }
 
-    pub(crate) fn handed_over(&mut self, now: Now, conn: ConnId, peer: SocketAddr, received: &[u8], out: &mut Out) {
+    pub(crate) fn handed_over(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        peer: SocketAddr,
+        received: &[u8],
+        out: &mut Out,
+    ) {
         let key = self.insert(now, conn, peer, false);
         if self.stopping {
             self.drop_conn(key);
@@ -236,8 +254,14 @@ impl Home {
     fn insert(&mut self, now: Now, id: ConnId, peer: SocketAddr, over_limit: bool) -> ConnKey {
         self.stats.accepted += 1;
         let deadline = now.mono_ms + self.config.limits.handshake_timeout_ms;
-        let head = Head { received: Vec::new(), deadline, over_limit };
-        let key = self.conns.insert(Conn::new(id, peer, Phase::Head(Box::new(head))));
+        let head = Head {
+            received: Vec::new(),
+            deadline,
+            over_limit,
+        };
+        let key = self
+            .conns
+            .insert(Conn::new(id, peer, Phase::Head(Box::new(head))));
         self.by_id.insert(id, key);
         self.arm(key, now);
         key
@@ -245,7 +269,9 @@ impl Home {
 
     pub(crate) fn received(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Out) {
         self.stats.bytes_in += bytes.len() as u64;
-        let Some(key) = self.by_id.get(&conn).copied() else { return };
+        let Some(key) = self.by_id.get(&conn).copied() else {
+            return;
+        };
         match self.conns.get_mut(key).map(|c| &mut c.phase) {
             Some(Phase::Head(_)) => self.head_bytes(key, now, bytes, out),
             Some(Phase::Token(waiting)) => {
@@ -268,7 +294,9 @@ impl Home {
     }
 
     pub(crate) fn closed(&mut self, conn: ConnId, out: &mut Out) {
-        let Some(key) = self.by_id.remove(&conn) else { return };
+        let Some(key) = self.by_id.remove(&conn) else {
+            return;
+        };
         let Conn { phase, .. } = self.conns.remove(key);
         self.connections.leave();
         if let Phase::Open(session) = phase {
@@ -281,7 +309,9 @@ impl Home {
         self.stopping = true;
         for key in self.conns.iter().map(|(key, _)| key).collect::<Vec<_>>() {
             match self.conns[key].phase {
-                Phase::Open(_) => self.end(key, End::Close(CloseCode::Away, "server is stopping"), out),
+                Phase::Open(_) => {
+                    self.end(key, End::Close(CloseCode::Away, "server is stopping"), out)
+                }
                 _ => self.drop_conn(key),
             }
         }
@@ -311,7 +341,9 @@ impl Home {
     /// what it misses.
     pub(super) fn enqueue(&mut self, key: ConnKey, frame: Bytes, out: &mut Out) {
         let limit = self.config.limits.session_queue_bytes as usize;
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         if conn.closing {
             return;
         }
@@ -325,7 +357,9 @@ impl Home {
 
     /// Ends a session. What is queued still goes out, then the connection closes.
     pub(super) fn end(&mut self, key: ConnKey, end: End, out: &mut Out) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         let Phase::Open(session) = std::mem::replace(&mut conn.phase, Phase::Over) else {
             self.drop_conn(key);
             return;
@@ -345,7 +379,10 @@ impl Home {
                 if let Some(frame) = self.codec.frame(session.encoding, session.gzip, &kick) {
                     self.farewell(key, frame);
                 }
-                self.farewell(key, ws::close(Some(CloseCode::Policy), "logged in elsewhere"));
+                self.farewell(
+                    key,
+                    ws::close(Some(CloseCode::Policy), "logged in elsewhere"),
+                );
             }
             End::Echo(code) => self.farewell(key, ws::close(code, "")),
             End::Abort => self.conns[key].queue.discard(),
@@ -376,7 +413,9 @@ impl Home {
 
     /// Closes a connection that is no session.
     pub(super) fn drop_conn(&mut self, key: ConnKey) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         conn.phase = Phase::Over;
         conn.closing = true;
         self.mark(key);
@@ -385,7 +424,9 @@ impl Home {
     /// Writes what the turn gathered: one write a connection.
     pub(crate) fn flush(&mut self, now: Now, out: &mut Out) {
         for key in std::mem::take(&mut self.dirty) {
-            let Some(conn) = self.conns.get_mut(key) else { continue };
+            let Some(conn) = self.conns.get_mut(key) else {
+                continue;
+            };
             if !std::mem::take(&mut conn.dirty) {
                 continue;
             }

@@ -43,7 +43,9 @@ impl Home {
     }
 
     fn incoming(&mut self, key: ConnKey, now: Now, incoming: Incoming, out: &mut Out) {
-        let Some(session) = self.session(key) else { return };
+        let Some(session) = self.session(key) else {
+            return;
+        };
         if !matches!(incoming, Incoming::Close(_)) {
             session.last_heard = now.mono_ms;
             for older in std::mem::take(&mut session.supersedes) {
@@ -71,11 +73,22 @@ impl Home {
             }
             Ok(Heartbeat { kind, .. }) if kind == "pong" => {}
             Ok(_) => self.bad_input(key, CloseCode::Policy, "unknown text message", out),
-            Err(_) => self.bad_input(key, CloseCode::Invalid, "text message is not a heartbeat", out),
+            Err(_) => self.bad_input(
+                key,
+                CloseCode::Invalid,
+                "text message is not a heartbeat",
+                out,
+            ),
         }
     }
 
-    pub(super) fn bad_input(&mut self, key: ConnKey, code: CloseCode, reason: &'static str, out: &mut Out) {
+    pub(super) fn bad_input(
+        &mut self,
+        key: ConnKey,
+        code: CloseCode,
+        reason: &'static str,
+        out: &mut Out,
+    ) {
         self.stats.bad_input += 1;
         self.end(key, End::Close(code, reason), out);
     }
@@ -83,9 +96,13 @@ impl Home {
     /// A request: begun at once, or kept until the one in progress is answered.
     fn request(&mut self, key: ConnKey, now: Now, message: Bytes, out: &mut Out) {
         let most = self.config.limits.session_pipeline as usize;
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         let id = conn.id;
-        let Some(session) = conn.session_mut() else { return };
+        let Some(session) = conn.session_mut() else {
+            return;
+        };
         if session.current.is_none() && session.waiting.is_empty() {
             self.begin(key, now, &message, out);
             return;
@@ -106,14 +123,18 @@ impl Home {
             if session.current.is_some() {
                 break;
             }
-            let Some(message) = session.waiting.pop_front() else { break };
+            let Some(message) = session.waiting.pop_front() else {
+                break;
+            };
             session.waiting_bytes -= message.len();
             if session.waiting.is_empty() {
                 session.waiting.shrink_to(0);
             }
             self.begin(key, now, &message, out);
         }
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
         let id = conn.id;
         if let Some(session) = conn.session_mut()
             && session.paused
@@ -121,16 +142,24 @@ impl Home {
             && session.waiting_bytes <= MAX_WAITING_BYTES / 2
         {
             session.paused = false;
+            session.last_heard = now.mono_ms;
             out.act(Action::ResumeReading { conn: id });
         }
     }
 
     fn begin(&mut self, key: ConnKey, now: Now, message: &[u8], out: &mut Out) {
-        let Some(session) = self.conns.get_mut(key).and_then(|c| c.session_mut()) else { return };
+        let Some(session) = self.conns.get_mut(key).and_then(|c| c.session_mut()) else {
+            return;
+        };
         let request = match self.codec.request(session.encoding, session.gzip, message) {
             Ok(request) => request,
             Err(BadRequest::TooLarge) => {
-                self.bad_input(key, CloseCode::Size, "request is too big when inflated", out);
+                self.bad_input(
+                    key,
+                    CloseCode::Size,
+                    "request is too big when inflated",
+                    out,
+                );
                 return;
             }
             Err(error) => {
@@ -140,7 +169,12 @@ impl Home {
             }
         };
         if request.send_id != *session.user {
-            self.bad_input(key, CloseCode::Policy, "sendID is not the session's user", out);
+            self.bad_input(
+                key,
+                CloseCode::Policy,
+                "sendID is not the session's user",
+                out,
+            );
             return;
         }
         session.requests += 1;
@@ -151,21 +185,36 @@ impl Home {
     /// The request stays in progress until something comes.
     pub(super) fn await_outcome(&mut self, key: ConnKey, now: Now, head: ReplyHead, what: Waiting) {
         let timeout = self.config.limits.call_timeout_ms;
-        let Some(session) = self.session(key) else { return };
+        let Some(session) = self.session(key) else {
+            return;
+        };
         let deadline = match what {
             Waiting::Control { .. } | Waiting::Groups { .. } => Some(now.mono_ms + timeout),
             // The owner core and the cores asked for presence always answer.
             Waiting::Owner | Waiting::Online { .. } => None,
         };
-        session.current = Some(Box::new(Current { number: session.requests, head, what, deadline }));
+        session.current = Some(Box::new(Current {
+            number: session.requests,
+            head,
+            what,
+            deadline,
+        }));
         if deadline.is_some() {
             self.arm(key, now);
         }
     }
 
     /// Answers the request in progress and goes on with the next.
-    pub(super) fn finish(&mut self, key: ConnKey, now: Now, result: Result<Bytes, ApiError>, out: &mut Out) {
-        let Some(current) = self.session(key).and_then(|s| s.current.take()) else { return };
+    pub(super) fn finish(
+        &mut self,
+        key: ConnKey,
+        now: Now,
+        result: Result<Bytes, ApiError>,
+        out: &mut Out,
+    ) {
+        let Some(current) = self.session(key).and_then(|s| s.current.take()) else {
+            return;
+        };
         self.forget_request(&current);
         let logout = current.head.id == ringwire_protocol::req::LOGOUT;
         self.reply(key, current.head, result, out);
@@ -183,8 +232,16 @@ impl Home {
     }
 
     /// Queues a reply.
-    pub(super) fn reply(&mut self, key: ConnKey, head: ReplyHead, result: Result<Bytes, ApiError>, out: &mut Out) {
-        let Some(session) = self.conns.get(key).and_then(|c| c.session()) else { return };
+    pub(super) fn reply(
+        &mut self,
+        key: ConnKey,
+        head: ReplyHead,
+        result: Result<Bytes, ApiError>,
+        out: &mut Out,
+    ) {
+        let Some(session) = self.conns.get(key).and_then(|c| c.session()) else {
+            return;
+        };
         let (encoding, gzip) = (session.encoding, session.gzip);
         let mut response = Response {
             req_identifier: head.id,

@@ -21,15 +21,25 @@ impl Home {
         out: &mut Out,
     ) -> Vec<ConnId> {
         let policy = self.config.policy;
-        let Some(user_key) = self.by_name.get(user).copied() else { return Vec::new() };
+        let Some(user_key) = self.by_name.get(user).copied() else {
+            return Vec::new();
+        };
         let mut superseded = Vec::new();
         let mut kicked: Vec<(ConnKey, Fingerprint)> = Vec::new();
         let mut platform_rule = false;
         for key in &self.users[user_key].sessions {
-            let Some((id, old)) = self.conns.get(*key).and_then(|c| Some((c.id, c.session()?))) else { continue };
+            let Some((id, old)) = self
+                .conns
+                .get(*key)
+                .and_then(|c| Some((c.id, c.session()?)))
+            else {
+                continue;
+            };
             platform_rule |= match policy {
                 LoginPolicy::OnePerPlatform => old.platform == platform,
-                LoginPolicy::PcAndOther => platform.class() != Class::Pc && old.platform.class() != Class::Pc,
+                LoginPolicy::PcAndOther => {
+                    platform.class() != Class::Pc && old.platform.class() != Class::Pc
+                }
                 LoginPolicy::Unlimited | LoginPolicy::OnePerClass => false,
             };
             if old.token == *token {
@@ -62,13 +72,26 @@ impl Home {
     }
 
     /// Kicks the user's sessions for which `wanted` holds. Returns how many.
-    pub(super) fn kick_sessions(&mut self, user: &str, wanted: impl Fn(&Conn) -> bool, out: &mut Out) -> u32 {
+    pub(super) fn kick_sessions(
+        &mut self,
+        user: &str,
+        wanted: impl Fn(&Conn) -> bool,
+        out: &mut Out,
+    ) -> u32 {
         self.end_sessions(user, wanted, End::Kick, out)
     }
 
     /// Ends the user's sessions for which `wanted` holds. Returns how many.
-    pub(super) fn end_sessions(&mut self, user: &str, wanted: impl Fn(&Conn) -> bool, end: End, out: &mut Out) -> u32 {
-        let Some(user_key) = self.by_name.get(user).copied() else { return 0 };
+    pub(super) fn end_sessions(
+        &mut self,
+        user: &str,
+        wanted: impl Fn(&Conn) -> bool,
+        end: End,
+        out: &mut Out,
+    ) -> u32 {
+        let Some(user_key) = self.by_name.get(user).copied() else {
+            return 0;
+        };
         let sessions = self.users[user_key].sessions.clone();
         let mut ended = 0;
         for key in sessions {

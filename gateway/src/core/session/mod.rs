@@ -27,3 +27,6 @@ mod watch;
 pub use codec::{BadRequest, Codec, MAX_FRAME};
 pub(crate) use home::Home;
 pub use home::{CoreConfig, Secret};
+
+#[cfg(test)]
+mod tests;

@@ -44,12 +44,16 @@ pub(super) fn parse(query: &str, header_compression: Option<&str>) -> Result<Par
 /// Whether the raw query asks for the outcome in a text frame, read leniently: the parameters around
 /// it may be unusable, and a browser can see no other answer.
 pub(super) fn asks_for_frame(query: &str) -> bool {
-    value(query, "isMsgResp").and_then(|v| boolean(&v)).unwrap_or(false)
+    value(query, "isMsgResp")
+        .and_then(|v| boolean(&v))
+        .unwrap_or(false)
 }
 
 fn form_a(query: &str, header_compression: Option<&str>) -> Result<Params, ApiError> {
     let get = |name| value(query, name).unwrap_or_default();
-    let platform_id = get("platformID").parse::<i32>().map_err(|_| refuse("platformID is not an integer"))?;
+    let platform_id = get("platformID")
+        .parse::<i32>()
+        .map_err(|_| refuse("platformID is not an integer"))?;
     let msg_resp = match get("isMsgResp").as_str() {
         "" => false,
         text => boolean(text).ok_or_else(|| refuse("isMsgResp is not a boolean"))?,
@@ -76,8 +80,13 @@ fn form_a(query: &str, header_compression: Option<&str>) -> Result<Params, ApiEr
 }
 
 fn form_b(encoded: &str) -> Result<Params, ApiError> {
-    let packed: String = encoded.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    let bytes = URL_SAFE_NO_PAD.decode(packed).map_err(|_| refuse("v is not base64url"))?;
+    let packed: String = encoded
+        .chars()
+        .filter(|c| !matches!(c, '\r' | '\n'))
+        .collect();
+    let bytes = URL_SAFE_NO_PAD
+        .decode(packed)
+        .map_err(|_| refuse("v is not base64url"))?;
     let object = match serde_json::from_slice(&bytes) {
         Ok(Value::Object(object)) => object,
         Ok(Value::Null) => Map::new(),
@@ -95,9 +104,10 @@ fn form_b(encoded: &str) -> Result<Params, ApiError> {
     };
     let platform_id = match field(&object, "platformID") {
         None => 0,
-        Some(Value::Number(n)) => {
-            n.as_i64().and_then(|n| i32::try_from(n).ok()).ok_or_else(|| refuse("platformID is not an integer"))?
-        }
+        Some(Value::Number(n)) => n
+            .as_i64()
+            .and_then(|n| i32::try_from(n).ok())
+            .ok_or_else(|| refuse("platformID is not an integer"))?,
         Some(_) => return Err(refuse("v has a field of the wrong type")),
     };
     check(Unchecked {
@@ -114,7 +124,11 @@ fn form_b(encoded: &str) -> Result<Params, ApiError> {
 
 /// A key of the object in any case; the last one wins, `null` counts as absent.
 fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    object.iter().rev().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null()).map(|(_, v)| v)
+    object
+        .iter()
+        .rev()
+        .find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null())
+        .map(|(_, v)| v)
 }
 
 struct Unchecked {
@@ -216,8 +230,16 @@ mod tests {
     #[test]
     fn the_header_switches_compression_only_when_the_query_is_silent() {
         assert!(parse(GOOD, Some("gzip")).expect("good").gzip);
-        assert!(!parse(&format!("{GOOD}&compression=none"), Some("gzip")).expect("good").gzip);
-        assert!(!parse(&format!("{GOOD}&compression=GZIP"), None).expect("good").gzip);
+        assert!(
+            !parse(&format!("{GOOD}&compression=none"), Some("gzip"))
+                .expect("good")
+                .gzip
+        );
+        assert!(
+            !parse(&format!("{GOOD}&compression=GZIP"), None)
+                .expect("good")
+                .gzip
+        );
     }
 
     #[test]
@@ -227,19 +249,31 @@ mod tests {
             assert_eq!(code(&GOOD.replace(name, "x=1")), 1602, "{name}");
         }
         for platform in ["0", "12", "x", ""] {
-            assert_eq!(code(&GOOD.replace("platformID=1", &format!("platformID={platform}"))), 1602);
+            assert_eq!(
+                code(&GOOD.replace("platformID=1", &format!("platformID={platform}"))),
+                1602
+            );
         }
         assert_eq!(code(&format!("{GOOD}&sdkType=php")), 1602);
         assert_eq!(code(&format!("{GOOD}&isMsgResp=maybe")), 1602);
         assert_eq!(code(&GOOD.replace("=false", "=maybe")), 500);
-        assert!(!parse(&GOOD.replace("isBackground=false", ""), None).expect("missing is false").background);
+        assert!(
+            !parse(&GOOD.replace("isBackground=false", ""), None)
+                .expect("missing is false")
+                .background
+        );
     }
 
     #[test]
     fn the_first_value_wins_and_escapes_are_decoded() {
         let params = parse(&format!("sendID=a%20b+c&{GOOD}"), None).expect("good");
         assert_eq!(params.user_id, "a b c");
-        assert_eq!(parse(&format!("sendID=%zz&{GOOD}"), None).expect("good").user_id, "u1");
+        assert_eq!(
+            parse(&format!("sendID=%zz&{GOOD}"), None)
+                .expect("good")
+                .user_id,
+            "u1"
+        );
     }
 
     fn v(json: &str) -> String {
@@ -256,7 +290,15 @@ mod tests {
 
     #[test]
     fn form_b_faults_are_1602() {
-        for bad in [v("[]"), v("{"), v(r#"{"platformID":"1"}"#), v(r#"{"platformID":1.5}"#), v("{}"), "v=a=".into(), "v=*".into()] {
+        for bad in [
+            v("[]"),
+            v("{"),
+            v(r#"{"platformID":"1"}"#),
+            v(r#"{"platformID":1.5}"#),
+            v("{}"),
+            "v=a=".into(),
+            "v=*".into(),
+        ] {
             assert_eq!(code(&bad), 1602, "{bad}");
         }
     }

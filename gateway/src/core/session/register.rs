@@ -51,7 +51,13 @@ impl Home {
     }
 
     /// The session is over: nothing refers to it any more.
-    pub(super) fn unregister(&mut self, key: ConnKey, conn: ConnId, session: &Session, out: &mut Out) {
+    pub(super) fn unregister(
+        &mut self,
+        key: ConnKey,
+        conn: ConnId,
+        session: &Session,
+        out: &mut Out,
+    ) {
         self.stats.sessions -= 1;
         if let Some(user) = self.users.get_mut(session.user_key) {
             user.sessions.retain(|k| *k != key);
@@ -63,7 +69,10 @@ impl Home {
         let mut unwatched: BTreeMap<CoreId, Vec<String>> = BTreeMap::new();
         for user in &session.watching {
             if self.presence.unwatch(user, conn) {
-                unwatched.entry(core_of(user, self.config.cores)).or_default().push(user.to_string());
+                unwatched
+                    .entry(core_of(user, self.config.cores))
+                    .or_default()
+                    .push(user.to_string());
             }
         }
         for (core, users) in unwatched {
@@ -108,9 +117,14 @@ impl Home {
             }
             if changed {
                 for core in self.presence.watchers(&id) {
-                    told.entry(*core).or_default().push((id.to_string(), platforms.ids()));
+                    told.entry(*core)
+                        .or_default()
+                        .push((id.to_string(), platforms.ids()));
                 }
-                changes.push(UserPlatforms { user_id: id.to_string(), platforms: platforms.ids() });
+                changes.push(UserPlatforms {
+                    user_id: id.to_string(),
+                    platforms: platforms.ids(),
+                });
             }
         }
         if self.link {
@@ -128,11 +142,20 @@ impl Home {
         for user_key in self.users.iter().map(|(key, _)| key).collect::<Vec<_>>() {
             let platforms = self.platforms(user_key);
             if !platforms.is_empty() {
-                online.push(UserPlatforms { user_id: self.users[user_key].id.to_string(), platforms: platforms.ids() });
+                online.push(UserPlatforms {
+                    user_id: self.users[user_key].id.to_string(),
+                    platforms: platforms.ids(),
+                });
             }
         }
         if online.is_empty() {
-            out.link(0, ToControl::Presence { snapshot: true, users: Vec::new() });
+            out.link(
+                0,
+                ToControl::Presence {
+                    snapshot: true,
+                    users: Vec::new(),
+                },
+            );
         }
         send_presence(online, true, out);
     }
@@ -144,7 +167,11 @@ impl Home {
             return;
         }
         let mut wanted = std::mem::take(&mut self.wanted);
-        wanted.retain(|user| self.by_name.get(user).is_some_and(|key| self.users[*key].groups == GroupsFact::Wanted));
+        wanted.retain(|user| {
+            self.by_name
+                .get(user)
+                .is_some_and(|key| self.users[*key].groups == GroupsFact::Wanted)
+        });
         wanted.sort_unstable();
         wanted.dedup();
         for users in wanted.chunks(QUESTION_KEYS) {
@@ -152,11 +179,20 @@ impl Home {
             let mut keys = Vec::with_capacity(users.len());
             for user in users {
                 if let Some(user_key) = self.by_name.get(user) {
-                    self.users[*user_key].groups = GroupsFact::Asked { correlation, again: false };
+                    self.users[*user_key].groups = GroupsFact::Asked {
+                        correlation,
+                        again: false,
+                    };
                 }
                 keys.push(FactKey::UserGroups(user.to_string()));
             }
-            self.questions.insert(correlation, GroupsQuestion { users: users.to_vec(), again: false });
+            self.questions.insert(
+                correlation,
+                GroupsQuestion {
+                    users: users.to_vec(),
+                    again: false,
+                },
+            );
             out.link(correlation, ToControl::FetchFacts { keys });
         }
     }
@@ -169,19 +205,32 @@ impl Home {
         facts: Result<Vec<Fact>, String>,
         out: &mut Out,
     ) {
-        let Some(question) = self.questions.remove(&correlation) else { return };
+        let Some(question) = self.questions.remove(&correlation) else {
+            return;
+        };
         let facts = match facts {
             Ok(facts) => facts,
             Err(reason) => {
-                tracing::warn!(reason, "control could not read the groups of users; asking again");
+                tracing::warn!(
+                    reason,
+                    "control could not read the groups of users; asking again"
+                );
                 Vec::new()
             }
         };
         let mut facts = facts.into_iter();
         for user in question.users {
             let fact = facts.next();
-            let Some(user_key) = self.by_name.get(&user).copied() else { continue };
-            let GroupsFact::Asked { correlation: asked, again } = self.users[user_key].groups else { continue };
+            let Some(user_key) = self.by_name.get(&user).copied() else {
+                continue;
+            };
+            let GroupsFact::Asked {
+                correlation: asked,
+                again,
+            } = self.users[user_key].groups
+            else {
+                continue;
+            };
             if asked != correlation {
                 continue;
             }
@@ -244,7 +293,9 @@ impl Home {
             }
             FactChange::GroupGone(group_id) => {
                 self.groups.gone(group_id);
-                self.questions.values_mut().for_each(|question| question.again = true);
+                self.questions
+                    .values_mut()
+                    .for_each(|question| question.again = true);
             }
             _ => {}
         }
@@ -266,4 +317,3 @@ fn send_presence(mut users: Vec<UserPlatforms>, snapshot: bool, out: &mut Out) {
         users = rest;
     }
 }
-

@@ -24,27 +24,53 @@ const FROM_USER: i32 = 100;
 const MAX_MESSAGE: usize = 640 << 10;
 
 impl Home {
-    pub(super) fn send_message(&mut self, key: ConnKey, now: Now, head: ReplyHead, data: Bytes, out: &mut Out) {
+    pub(super) fn send_message(
+        &mut self,
+        key: ConnKey,
+        now: Now,
+        head: ReplyHead,
+        data: Bytes,
+        out: &mut Out,
+    ) {
         let (per_second, burst) = (self.config.limits.send_rate, self.config.limits.send_burst);
-        let Some(session) = self.session(key) else { return };
+        let Some(session) = self.session(key) else {
+            return;
+        };
         if !session.rate.take(per_second, burst, now.mono_ms) {
             self.stats.rate_limited += 1;
-            self.reply(key, head, Err(ApiError::new(ErrorCode::TooManyRequests, "")), out);
+            self.reply(
+                key,
+                head,
+                Err(ApiError::new(ErrorCode::TooManyRequests, "")),
+                out,
+            );
             return;
         }
         let (user, admin, platform) = (session.user.clone(), session.admin, session.platform.id());
         let request = session.requests;
-        let Some(conn) = self.conns.get(key).map(|c| c.id) else { return };
+        let Some(conn) = self.conns.get(key).map(|c| c.id) else {
+            return;
+        };
         match judge(&data, &user, admin, platform) {
             Ok(msg) => {
                 let lane = match msg.session_type {
                     SESSION_GROUP => core_of(&msg.group_id, self.config.cores),
-                    _ => core_of(&ordering_key_of_users(&msg.send_id, &msg.recv_id), self.config.cores),
+                    _ => core_of(
+                        &ordering_key_of_users(&msg.send_id, &msg.recv_id),
+                        self.config.cores,
+                    ),
                 };
                 let operation_id = head.operation_id.clone();
                 self.stats.sends += 1;
                 self.await_outcome(key, now, head, Waiting::Owner);
-                let item = SendItem { home: self.config.core, conn, request, operation_id, admin, msg };
+                let item = SendItem {
+                    home: self.config.core,
+                    conn,
+                    request,
+                    operation_id,
+                    admin,
+                    msg,
+                };
                 out.ring(lane, RingItem::Send(Box::new(item)));
             }
             Err(error) => self.reply(key, head, Err(error), out),
@@ -53,8 +79,12 @@ impl Home {
 
     /// The owner core's verdict.
     pub(super) fn send_done(&mut self, now: Now, done: SendDone, out: &mut Out) {
-        let Some(key) = self.open(done.conn) else { return };
-        let Some(current) = self.session(key).and_then(|s| s.current.as_ref()) else { return };
+        let Some(key) = self.open(done.conn) else {
+            return;
+        };
+        let Some(current) = self.session(key).and_then(|s| s.current.as_ref()) else {
+            return;
+        };
         if current.number != done.request || !matches!(current.what, Waiting::Owner) {
             return;
         }
@@ -81,16 +111,23 @@ fn judge(data: &[u8], user: &str, admin: bool, platform: i32) -> Result<MsgData,
         return Err(ApiError::args("content is empty"));
     }
     if (msg.session_type == SESSION_NOTIFICATION) != (msg.content_type == OA_NOTIFICATION) {
-        return Err(ApiError::args("sessionType 4 and contentType 1400 belong together"));
+        return Err(ApiError::args(
+            "sessionType 4 and contentType 1400 belong together",
+        ));
     }
     if msg.send_id != user && !admin {
         return Err(ApiError::no_permission("sendID is not the session's user"));
     }
     // Notifications skip the checks of ordinary messages, so only those who may forge them send them.
     if is_notification(msg.content_type) && !admin {
-        return Err(ApiError::no_permission("content types 1000 to 5000 are the server's"));
+        return Err(ApiError::no_permission(
+            "content types 1000 to 5000 are the server's",
+        ));
     }
-    if !matches!(msg.session_type, SESSION_SINGLE | SESSION_GROUP | SESSION_NOTIFICATION) {
+    if !matches!(
+        msg.session_type,
+        SESSION_SINGLE | SESSION_GROUP | SESSION_NOTIFICATION
+    ) {
         return Err(ApiError::args("unknown sessionType"));
     }
     if data.len() > MAX_MESSAGE {
@@ -141,10 +178,21 @@ mod tests {
         msg.options.insert("isNotNotification".into(), false);
         msg.options.insert("notPrivate".into(), false);
         let sent = judged(&msg, false).expect("accepted");
-        assert_eq!((sent.seq, sent.send_time, sent.msg_from, sent.sender_platform_id), (0, 0, 100, 2));
+        assert_eq!(
+            (
+                sent.seq,
+                sent.send_time,
+                sent.msg_from,
+                sent.sender_platform_id
+            ),
+            (0, 0, 100, 2)
+        );
         assert_eq!(sent.server_msg_id, "");
         assert!(options::is_on(&sent.options, "isNotNotification"));
-        assert!(!options::is_on(&sent.options, "notPrivate"), "what is the user's to choose stays");
+        assert!(
+            !options::is_on(&sent.options, "notPrivate"),
+            "what is the user's to choose stays"
+        );
     }
 
     #[test]
@@ -166,7 +214,10 @@ mod tests {
             change(&mut msg);
             judged(&msg, false).expect_err("refused")
         };
-        assert_eq!(judge(b"\xff", "u", false, 1).expect_err("refused").code, 500);
+        assert_eq!(
+            judge(b"\xff", "u", false, 1).expect_err("refused").code,
+            500
+        );
         assert_eq!(refused(&|m| m.send_id.clear()), 1001);
         assert_eq!(refused(&|m| m.content.clear()), 1001);
         assert_eq!(refused(&|m| m.session_type = 4), 1001);

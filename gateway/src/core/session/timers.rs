@@ -22,14 +22,19 @@ impl Timers {
 
     /// Takes the entries of one second that is due, with the time they were due.
     pub(super) fn due(&mut self, now_ms: u64) -> Option<(u64, Vec<ConnId>)> {
-        let entry = self.slots.first_entry().filter(|e| e.key() * 1_000 <= now_ms)?;
+        let entry = self
+            .slots
+            .first_entry()
+            .filter(|e| e.key() * 1_000 <= now_ms)?;
         let (second, conns) = entry.remove_entry();
         Some((second * 1_000, conns))
     }
 
     /// When the first entry is due.
     pub(super) fn deadline(&self) -> Option<u64> {
-        self.slots.first_key_value().map(|(second, _)| second * 1_000)
+        self.slots
+            .first_key_value()
+            .map(|(second, _)| second * 1_000)
     }
 }
 

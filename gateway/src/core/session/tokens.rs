@@ -112,8 +112,17 @@ impl TokenCache {
     }
 
     /// May this token open a session? `made_s` is its `iat`.
-    pub(super) fn verdict(&self, user: &str, token: &Fingerprint, platform: i32, made_s: i64) -> Verdict {
-        let entry = self.users.get(user).and_then(|tokens| tokens.iter().find(|e| e.token == *token));
+    pub(super) fn verdict(
+        &self,
+        user: &str,
+        token: &Fingerprint,
+        platform: i32,
+        made_s: i64,
+    ) -> Verdict {
+        let entry = self
+            .users
+            .get(user)
+            .and_then(|tokens| tokens.iter().find(|e| e.token == *token));
         match entry.map(|e| e.state) {
             Some(TokenState::Kicked) => return Verdict::Kicked,
             Some(TokenState::Gone) => return Verdict::Unknown,
@@ -132,11 +141,18 @@ impl TokenCache {
     fn ruled_out(&self, user: &str, token: &Fingerprint, platform: i32, made_s: i64) -> bool {
         let rules = self.rules.get(user).map_or(&[][..], Vec::as_slice);
         let made_ms = made_s.saturating_mul(1_000).saturating_add(BACKDATED_MS);
-        rules.iter().any(|r| r.platform == platform && r.keep != token && made_ms <= r.at_ms)
+        rules
+            .iter()
+            .any(|r| r.platform == platform && r.keep != token && made_ms <= r.at_ms)
     }
 
     /// Part of a snapshot. Calls `kicked` for tokens that are now out of force.
-    pub(super) fn snapshot_part(&mut self, tokens: Vec<TokenFact>, now_s: i64, mut kicked: impl FnMut(&TokenFact)) {
+    pub(super) fn snapshot_part(
+        &mut self,
+        tokens: Vec<TokenFact>,
+        now_s: i64,
+        mut kicked: impl FnMut(&TokenFact),
+    ) {
         for fact in tokens {
             match self.state_of(&fact) {
                 Some((TokenState::Kicked, _)) => self.confirm(&fact),
@@ -188,7 +204,10 @@ impl TokenCache {
     /// are known here.
     pub(super) fn kick(&mut self, record: &TokenKickRecord) -> Vec<Fingerprint> {
         let mut kicked = Vec::new();
-        let tokens = self.users.entry(record.user_id.as_str().into()).or_default();
+        let tokens = self
+            .users
+            .entry(record.user_id.as_str().into())
+            .or_default();
         for entry in tokens.iter_mut() {
             let named = record.tokens.iter().any(|t| t.as_slice() == entry.token);
             let ruled = record.platform_id != 0
@@ -201,10 +220,18 @@ impl TokenCache {
         }
         // Named tokens that are not known yet must not slip in with a snapshot read earlier.
         for token in &record.tokens {
-            let Ok(token) = Fingerprint::try_from(token.as_slice()) else { continue };
+            let Ok(token) = Fingerprint::try_from(token.as_slice()) else {
+                continue;
+            };
             if tokens.iter().all(|e| e.token != token) && self.count < self.max {
                 let state = TokenState::Kicked;
-                tokens.push(Entry { token, platform: 0, state, expires_s: i64::MAX, generation: self.generation });
+                tokens.push(Entry {
+                    token,
+                    platform: 0,
+                    state,
+                    expires_s: i64::MAX,
+                    generation: self.generation,
+                });
                 self.count += 1;
             }
         }
@@ -221,16 +248,26 @@ impl TokenCache {
         if self.rule_count >= MAX_RULES {
             return;
         }
-        let rules = self.rules.entry(record.user_id.as_str().into()).or_default();
+        let rules = self
+            .rules
+            .entry(record.user_id.as_str().into())
+            .or_default();
         let before = rules.len();
         rules.retain(|r| r.platform != record.platform_id || r.at_ms > record.at_ms);
-        rules.push(Rule { platform: record.platform_id, keep: record.keep.clone(), at_ms: record.at_ms });
+        rules.push(Rule {
+            platform: record.platform_id,
+            keep: record.keep.clone(),
+            at_ms: record.at_ms,
+        });
         self.rule_count = self.rule_count + rules.len() - before;
     }
 
     fn state_of(&self, fact: &TokenFact) -> Option<(TokenState, u32)> {
         let tokens = self.users.get(fact.user_id.as_str())?;
-        tokens.iter().find(|e| e.token == fact.token).map(|e| (e.state, e.generation))
+        tokens
+            .iter()
+            .find(|e| e.token == fact.token)
+            .map(|e| (e.state, e.generation))
     }
 
     fn confirm(&mut self, fact: &TokenFact) {
@@ -266,12 +303,17 @@ impl TokenCache {
             expires_s: fact.expires_s,
             generation,
         };
-        self.users.entry(fact.user_id.as_str().into()).or_default().push(entry);
+        self.users
+            .entry(fact.user_id.as_str().into())
+            .or_default()
+            .push(entry);
         self.count += 1;
     }
 
     fn remove(&mut self, user: &str, token: &Fingerprint) {
-        let Some(tokens) = self.users.get_mut(user) else { return };
+        let Some(tokens) = self.users.get_mut(user) else {
+            return;
+        };
         let before = tokens.len();
         tokens.retain(|e| e.token != *token);
         self.count -= before - tokens.len();
@@ -299,7 +341,13 @@ mod tests {
     use super::*;
 
     fn fact(user: &str, token: u8, state: TokenState) -> TokenFact {
-        TokenFact { user_id: user.into(), platform_id: 1, token: [token; 16], state, expires_s: 1_000 }
+        TokenFact {
+            user_id: user.into(),
+            platform_id: 1,
+            token: [token; 16],
+            state,
+            expires_s: 1_000,
+        }
     }
 
     fn ready(facts: &[TokenFact]) -> TokenCache {
@@ -324,14 +372,22 @@ mod tests {
         assert_eq!(verdict(&cache, 1), Verdict::Unknown);
         cache.change(&fact("u", 1, TokenState::Normal), 0);
         cache.link_down();
-        assert_eq!(verdict(&cache, 1), Verdict::Normal, "known tokens stay good without control");
+        assert_eq!(
+            verdict(&cache, 1),
+            Verdict::Normal,
+            "known tokens stay good without control"
+        );
         assert_eq!(verdict(&cache, 2), Verdict::Unavailable);
     }
 
     #[test]
     fn a_snapshot_never_takes_a_kick_back_but_a_change_does() {
         let mut cache = ready(&[fact("u", 1, TokenState::Normal)]);
-        let record = TokenKickRecord { user_id: "u".into(), tokens: vec![vec![1; 16]], ..Default::default() };
+        let record = TokenKickRecord {
+            user_id: "u".into(),
+            tokens: vec![vec![1; 16]],
+            ..Default::default()
+        };
         assert_eq!(cache.kick(&record), [[1; 16]]);
         cache.link_up();
         cache.snapshot_part(vec![fact("u", 1, TokenState::Normal)], 0, |_| {});
@@ -343,14 +399,21 @@ mod tests {
 
     #[test]
     fn a_change_during_a_snapshot_is_newer_than_the_snapshot() {
-        let mut cache = ready(&[fact("u", 1, TokenState::Normal), fact("u", 2, TokenState::Normal)]);
+        let mut cache = ready(&[
+            fact("u", 1, TokenState::Normal),
+            fact("u", 2, TokenState::Normal),
+        ]);
         cache.link_up();
         cache.change(&fact("u", 1, TokenState::Gone), 0);
         cache.snapshot_part(vec![fact("u", 1, TokenState::Normal)], 0, |_| {});
         let mut gone = Vec::new();
         cache.snapshot_done(0, |_, token| gone.push(*token));
         assert_eq!(verdict(&cache, 1), Verdict::Unknown);
-        assert_eq!(gone, [[2; 16]], "what a snapshot does not name does not exist");
+        assert_eq!(
+            gone,
+            [[2; 16]],
+            "what a snapshot does not name does not exist"
+        );
         assert_eq!(cache.len(), 0);
     }
 
@@ -370,9 +433,21 @@ mod tests {
         cache.snapshot_part(tokens.to_vec(), 0, |_| {});
         cache.snapshot_done(0, |_, _| {});
         assert_eq!(cache.verdict("u", &[1; 16], 1, 100), Verdict::Kicked);
-        assert_eq!(cache.verdict("u", &[9; 16], 1, 100), Verdict::Normal, "the one that logged in");
-        assert_eq!(cache.verdict("u", &[2; 16], 1, 196), Verdict::Normal, "made after the login");
-        assert_eq!(cache.verdict("u", &[2; 16], 2, 100), Verdict::Normal, "another platform");
+        assert_eq!(
+            cache.verdict("u", &[9; 16], 1, 100),
+            Verdict::Normal,
+            "the one that logged in"
+        );
+        assert_eq!(
+            cache.verdict("u", &[2; 16], 1, 196),
+            Verdict::Normal,
+            "made after the login"
+        );
+        assert_eq!(
+            cache.verdict("u", &[2; 16], 2, 100),
+            Verdict::Normal,
+            "another platform"
+        );
     }
 
     #[test]
@@ -384,6 +459,10 @@ mod tests {
         assert_eq!(verdict(&cache, 5), Verdict::Unavailable);
         cache.link_up();
         cache.snapshot_part(vec![fact("u", 5, TokenState::Normal)], 2_000, |_| {});
-        assert_eq!(verdict(&cache, 5), Verdict::Normal, "the others had expired");
+        assert_eq!(
+            verdict(&cache, 5),
+            Verdict::Normal,
+            "the others had expired"
+        );
     }
 }

@@ -25,12 +25,20 @@ pub(super) struct HttpRefusal {
 
 impl HttpRefusal {
     const fn bad(reason: &'static str) -> Self {
-        Self { status: "400 Bad Request", reason, extra: "" }
+        Self {
+            status: "400 Bad Request",
+            reason,
+            extra: "",
+        }
     }
 
     /// The whole HTTP reply; the connection closes after it.
     pub(super) fn reply(self) -> Bytes {
-        let Self { status, reason, extra } = self;
+        let Self {
+            status,
+            reason,
+            extra,
+        } = self;
         let length = reason.len() + 1;
         Bytes::from(format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n{extra}Content-Length: {length}\r\nConnection: close\r\n\r\n{reason}\n"
@@ -70,7 +78,10 @@ pub(super) fn parse(received: &[u8]) -> Result<Option<Upgrade>, HttpRefusal> {
         }
         Err(_) => return Err(HttpRefusal::bad("malformed HTTP request")),
     };
-    let query = request.path.and_then(|path| path.split_once('?')).map_or("", |(_, query)| query);
+    let query = request
+        .path
+        .and_then(|path| path.split_once('?'))
+        .map_or("", |(_, query)| query);
     let compression = header(&request, "compression").next();
     Ok(Some(Upgrade {
         head_len,
@@ -80,7 +91,10 @@ pub(super) fn parse(received: &[u8]) -> Result<Option<Upgrade>, HttpRefusal> {
     }))
 }
 
-fn header<'a>(request: &'a httparse::Request<'_, '_>, name: &'a str) -> impl Iterator<Item = &'a str> {
+fn header<'a>(
+    request: &'a httparse::Request<'_, '_>,
+    name: &'a str,
+) -> impl Iterator<Item = &'a str> {
     request
         .headers
         .iter()
@@ -91,13 +105,19 @@ fn header<'a>(request: &'a httparse::Request<'_, '_>, name: &'a str) -> impl Ite
 
 fn handshake(request: &httparse::Request<'_, '_>) -> Result<String, HttpRefusal> {
     let lists = |name, wanted: &str| {
-        header(request, name).flat_map(|v| v.split(',')).any(|token| token.trim().eq_ignore_ascii_case(wanted))
+        header(request, name)
+            .flat_map(|v| v.split(','))
+            .any(|token| token.trim().eq_ignore_ascii_case(wanted))
     };
     if !lists("connection", "upgrade") {
-        return Err(HttpRefusal::bad("not a WebSocket handshake: no 'upgrade' in the Connection header"));
+        return Err(HttpRefusal::bad(
+            "not a WebSocket handshake: no 'upgrade' in the Connection header",
+        ));
     }
     if !lists("upgrade", "websocket") {
-        return Err(HttpRefusal::bad("not a WebSocket handshake: no 'websocket' in the Upgrade header"));
+        return Err(HttpRefusal::bad(
+            "not a WebSocket handshake: no 'websocket' in the Upgrade header",
+        ));
     }
     if request.method != Some("GET") {
         return Err(HttpRefusal {
@@ -116,11 +136,15 @@ fn handshake(request: &httparse::Request<'_, '_>) -> Result<String, HttpRefusal>
             extra: "Sec-WebSocket-Version: 13\r\n",
         });
     }
-    let key = header(request, "sec-websocket-key").next().unwrap_or_default();
+    let key = header(request, "sec-websocket-key")
+        .next()
+        .unwrap_or_default();
     if STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) {
         Ok(derive_accept_key(key.as_bytes()))
     } else {
-        Err(HttpRefusal::bad("Sec-WebSocket-Key is not 16 bytes in base64"))
+        Err(HttpRefusal::bad(
+            "Sec-WebSocket-Key is not 16 bytes in base64",
+        ))
     }
 }
 
@@ -134,7 +158,10 @@ pub(super) fn switching(accept: &str) -> Bytes {
 /// The outcome of a connect as JSON, at most 1,024 bytes. `None` is success.
 pub(super) fn outcome_json(error: Option<&ApiError>) -> Vec<u8> {
     let cut = |text: &str| {
-        let end = (0..=text.len().min(MAX_DETAIL)).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        let end = (0..=text.len().min(MAX_DETAIL))
+            .rev()
+            .find(|i| text.is_char_boundary(*i))
+            .unwrap_or(0);
         // Control characters would grow sixfold in JSON.
         text[..end].replace(char::is_control, " ")
     };
@@ -143,7 +170,12 @@ pub(super) fn outcome_json(error: Option<&ApiError>) -> Vec<u8> {
         Some(error) => (error.code, cut(&error.message), cut(&error.detail)),
     };
     let text = |s: String| serde_json::Value::String(s).to_string();
-    format!(r#"{{"errCode":{code},"errMsg":{},"errDlt":{}}}"#, text(message), text(detail)).into_bytes()
+    format!(
+        r#"{{"errCode":{code},"errMsg":{},"errDlt":{}}}"#,
+        text(message),
+        text(detail)
+    )
+    .into_bytes()
 }
 
 /// The HTTP reply to a refused connect: status 200, so that SDKs read the code from the body.
@@ -169,20 +201,35 @@ mod tests {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
     fn status(request: &str) -> String {
-        let upgrade = parse(request.as_bytes()).expect("parses").expect("complete");
+        let upgrade = parse(request.as_bytes())
+            .expect("parses")
+            .expect("complete");
         let reply = upgrade.accept.expect_err("refused").reply();
-        String::from_utf8_lossy(&reply).split("\r\n").next().unwrap_or_default().to_owned()
+        String::from_utf8_lossy(&reply)
+            .split("\r\n")
+            .next()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     #[test]
     fn a_request_is_complete_only_with_its_last_byte() {
         for cut in 0..REQUEST.len() {
-            assert!(parse(&REQUEST.as_bytes()[..cut]).expect("not wrong yet").is_none());
+            assert!(
+                parse(&REQUEST.as_bytes()[..cut])
+                    .expect("not wrong yet")
+                    .is_none()
+            );
         }
-        let upgrade = parse([REQUEST, "frames"].concat().as_bytes()).expect("parses").expect("complete");
+        let upgrade = parse([REQUEST, "frames"].concat().as_bytes())
+            .expect("parses")
+            .expect("complete");
         assert_eq!(upgrade.head_len, REQUEST.len());
         assert_eq!(upgrade.params.expect("good").user_id, "u");
-        assert_eq!(upgrade.accept.expect("good"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(
+            upgrade.accept.expect("good"),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
     }
 
     #[test]
@@ -193,7 +240,10 @@ mod tests {
         assert!(status(&REQUEST.replace("dGhl", "")).contains("400"));
         assert!(status(&REQUEST.replace("HTTP/1.1", "HTTP/1.0")).contains("400"));
         assert!(status(&REQUEST.replace("GET", "POST")).contains("405"));
-        assert!(parse(b"\x16\x03\x01\x02\x00\x01\x00").is_err(), "TLS on the plain port");
+        assert!(
+            parse(b"\x16\x03\x01\x02\x00\x01\x00").is_err(),
+            "TLS on the plain port"
+        );
         assert!(parse(&[b'G'; MAX_HEAD]).is_err(), "endless head");
     }
 
@@ -208,7 +258,10 @@ mod tests {
         let text = String::from_utf8_lossy(&reply);
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"));
         assert!(text.contains(&format!("Content-Length: {}\r\n", body.len())));
-        assert_eq!(outcome_json(None), br#"{"errCode":0,"errMsg":"","errDlt":""}"#);
+        assert_eq!(
+            outcome_json(None),
+            br#"{"errCode":0,"errMsg":"","errDlt":""}"#
+        );
     }
 
     proptest! {

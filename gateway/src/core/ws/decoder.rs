@@ -38,7 +38,10 @@ pub struct Violation {
 }
 
 fn protocol(reason: &'static str) -> Violation {
-    Violation { code: CloseCode::Protocol, reason }
+    Violation {
+        code: CloseCode::Protocol,
+        reason,
+    }
 }
 
 /// The frame whose payload is being read.
@@ -98,18 +101,28 @@ impl Decoder {
             if self.current.is_none() && !self.read_header(input)? {
                 return Ok(None);
             }
-            let Some(current) = &mut self.current else { return Ok(None) };
+            let Some(current) = &mut self.current else {
+                return Ok(None);
+            };
             let take = current.remaining.min(input.len());
             let (now, later) = input.split_at(take);
             *input = later;
             let control = matches!(current.opcode, OpCode::Control(_));
-            let target = if control { &mut self.control } else { &mut self.message };
+            let target = if control {
+                &mut self.control
+            } else {
+                &mut self.message
+            };
             if current.fin && take == current.remaining {
                 target.reserve_exact(take);
             }
             let start = target.len();
             target.extend_from_slice(now);
-            current.phase = apply_mask(&mut target[start..], current.mask, usize::from(current.phase)) as u8;
+            current.phase = apply_mask(
+                &mut target[start..],
+                current.mask,
+                usize::from(current.phase),
+            ) as u8;
             current.remaining -= take;
             let (done, fin, opcode) = (current.remaining == 0, current.fin, current.opcode);
             if !control && self.kind == Some(Data::Text) {
@@ -152,7 +165,9 @@ impl Decoder {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(protocol("reserved bits are set"));
         }
-        let Some(mask) = header.mask else { return Err(protocol("frame is not masked")) };
+        let Some(mask) = header.mask else {
+            return Err(protocol("frame is not masked"));
+        };
         if length >> 63 != 0 {
             return Err(protocol("frame length has its highest bit set"));
         }
@@ -167,28 +182,44 @@ impl Decoder {
             }
             OpCode::Data(kind) => {
                 match (kind, self.kind) {
-                    (Data::Continue, None) => return Err(protocol("continuation without a message")),
+                    (Data::Continue, None) => {
+                        return Err(protocol("continuation without a message"));
+                    }
                     (Data::Continue, Some(_)) => {}
                     (_, Some(_)) => return Err(protocol("message begins inside another")),
                     (kind, None) => self.kind = Some(kind),
                 }
                 if length > (self.max_message - self.message.len()) as u64 {
-                    return Err(Violation { code: CloseCode::Size, reason: "message is too big" });
+                    return Err(Violation {
+                        code: CloseCode::Size,
+                        reason: "message is too big",
+                    });
                 }
                 self.fragments += 1;
                 if self.fragments > MAX_EMPTY_FRAGMENTS + self.message.len() {
-                    return Err(Violation { code: CloseCode::Policy, reason: "too many empty fragments" });
+                    return Err(Violation {
+                        code: CloseCode::Policy,
+                        reason: "too many empty fragments",
+                    });
                 }
             }
         }
-        self.current =
-            Some(Current { opcode: header.opcode, fin: header.is_final, mask, phase: 0, remaining: length as usize });
+        self.current = Some(Current {
+            opcode: header.opcode,
+            fin: header.is_final,
+            mask,
+            phase: 0,
+            remaining: length as usize,
+        });
         Ok(())
     }
 
     /// Fails as soon as the text cannot become valid UTF-8 any more.
     fn check_text(&mut self, last: bool) -> Result<(), Violation> {
-        let invalid = Violation { code: CloseCode::Invalid, reason: "text is not UTF-8" };
+        let invalid = Violation {
+            code: CloseCode::Invalid,
+            reason: "text is not UTF-8",
+        };
         match std::str::from_utf8(&self.message[self.valid..]) {
             Ok(_) => self.valid = self.message.len(),
             Err(error) if error.error_len().is_none() && !last => self.valid += error.valid_up_to(),
@@ -221,7 +252,10 @@ impl Decoder {
                         return Err(protocol("close code is not valid"));
                     }
                     if std::str::from_utf8(reason).is_err() {
-                        return Err(Violation { code: CloseCode::Invalid, reason: "close reason is not UTF-8" });
+                        return Err(Violation {
+                            code: CloseCode::Invalid,
+                            reason: "close reason is not UTF-8",
+                        });
                     }
                     Ok(Incoming::Close(Some(code)))
                 }
@@ -256,11 +290,18 @@ mod tests {
         out
     }
 
-    fn drain(decoder: &mut Decoder, mut bytes: &[u8], seen: &mut Vec<Incoming>) -> Result<(), Violation> {
+    fn drain(
+        decoder: &mut Decoder,
+        mut bytes: &[u8],
+        seen: &mut Vec<Incoming>,
+    ) -> Result<(), Violation> {
         while let Some(item) = decoder.next(&mut bytes)? {
             seen.push(item);
         }
-        assert!(bytes.is_empty(), "a decoder that wants more has taken everything");
+        assert!(
+            bytes.is_empty(),
+            "a decoder that wants more has taken everything"
+        );
         Ok(())
     }
 
@@ -318,14 +359,32 @@ mod tests {
         assert_eq!(code(&frame(0x09, b"")), 1002, "fragmented ping");
         assert_eq!(code(&frame(0x89, &[0; 126])), 1002, "long ping");
         assert_eq!(code(&frame(0x80, b"")), 1002, "continuation of nothing");
-        assert_eq!(code(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()), 1002, "message in message");
+        assert_eq!(
+            code(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()),
+            1002,
+            "message in message"
+        );
         assert_eq!(code(&frame(0x88, b"a")), 1002, "close of one byte");
-        for bad in [0u16, 999, 1004, 1005, 1006, 1014, 1015, 1016, 2999, 5000, 65_535] {
-            assert_eq!(code(&frame(0x88, &bad.to_be_bytes())), 1002, "close code {bad}");
+        for bad in [
+            0u16, 999, 1004, 1005, 1006, 1014, 1015, 1016, 2999, 5000, 65_535,
+        ] {
+            assert_eq!(
+                code(&frame(0x88, &bad.to_be_bytes())),
+                1002,
+                "close code {bad}"
+            );
         }
         assert_eq!(code(&frame(0x88, &[0x03, 0xe8, 0xff])), 1007);
-        assert_eq!(code(&frame(0x81, &[0xc3])), 1007, "text ends inside a character");
-        assert_eq!(code(&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]), 1002, "length above 2^63");
+        assert_eq!(
+            code(&frame(0x81, &[0xc3])),
+            1007,
+            "text ends inside a character"
+        );
+        assert_eq!(
+            code(&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]),
+            1002,
+            "length above 2^63"
+        );
     }
 
     #[test]

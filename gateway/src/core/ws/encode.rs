@@ -15,12 +15,16 @@ pub fn frame_around(hint: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
 
 /// A text frame.
 pub fn text(payload: &[u8]) -> Bytes {
-    around(OpCode::Data(Data::Text), payload.len(), |out| out.extend_from_slice(payload))
+    around(OpCode::Data(Data::Text), payload.len(), |out| {
+        out.extend_from_slice(payload)
+    })
 }
 
 /// The answer to a control ping. `payload` is at most 125 bytes.
 pub fn pong(payload: &[u8]) -> Bytes {
-    around(OpCode::Control(Control::Pong), payload.len(), |out| out.extend_from_slice(payload))
+    around(OpCode::Control(Control::Pong), payload.len(), |out| {
+        out.extend_from_slice(payload)
+    })
 }
 
 /// A control ping without payload.
@@ -33,7 +37,10 @@ pub fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
     around(OpCode::Control(Control::Close), 2 + reason.len(), |out| {
         if let Some(code) = code {
             out.extend_from_slice(&u16::from(code).to_be_bytes());
-            let end = (0..=reason.len().min(123)).rev().find(|i| reason.is_char_boundary(*i)).unwrap_or(0);
+            let end = (0..=reason.len().min(123))
+                .rev()
+                .find(|i| reason.is_char_boundary(*i))
+                .unwrap_or(0);
             out.extend_from_slice(&reason.as_bytes()[..end]);
         }
     })
@@ -44,7 +51,10 @@ fn around(opcode: OpCode, hint: usize, write: impl FnOnce(&mut Vec<u8>)) -> Byte
     out.resize(MAX_HEADER, 0);
     write(&mut out);
     let length = (out.len() - MAX_HEADER) as u64;
-    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
     let start = MAX_HEADER - header.len(length);
     let mut slot = &mut out[start..MAX_HEADER];
     // The slot has exactly the header's length, so the write cannot fail.

@@ -48,6 +48,14 @@ fn every_field_is_written_and_zero_is_null_where_it_has_no_value() {
 }
 
 #[test]
+fn empty_lists_are_written_as_asked_and_only_then() {
+    let lists = pb::sdkws::PullMsgs::default();
+    let brackets = to_vec_with(&lists, EmptyList::Brackets).unwrap();
+    assert_eq!(brackets, br#"{"Msgs":[],"isEnd":false,"endSeq":0}"#);
+    assert_eq!(text(&lists), r#"{"Msgs":null,"isEnd":false,"endSeq":0}"#);
+}
+
+#[test]
 fn maps_of_messages_keep_capital_names_and_ascending_keys() {
     let mut push = pb::sdkws::PushMessages::default();
     assert_eq!(text(&push), "{}");
