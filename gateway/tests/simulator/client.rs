@@ -115,7 +115,6 @@ impl Client {
         self.connected_at = now;
         self.reader = Reader::new(self.dialect());
         self.synced = false;
-        self.crowded = false;
         self.last_said = now;
         wire::upgrade(&self.user, &self.token, self.platform, "connect", self.dialect())
     }
@@ -299,6 +298,7 @@ impl Client {
         while let Some(said) = self.reader.next(dialect)? {
             match said {
                 Said::Welcome => {
+                    self.crowded = false;
                     self.session = Some(oracle.opened(&self.user, self.connected_at, &self.fingerprint)?);
                 }
                 Said::Refused(code) => {

@@ -71,7 +71,7 @@ impl Plan {
             session_queue_bytes: if random.chance(300) { 4 << 10 } else { 1 << 20 },
             session_pipeline: random.range(1, 8) as u32,
             max_facts: if small { random.range(8, 40) as u32 } else { 1_000 },
-            max_conversations: if small { random.range(1, 4) as u32 } else { 1_000 },
+            max_conversations: if small { random.range(2, 5) as u32 } else { 1_000 },
             tail_messages: if random.chance(500) { random.range(1, 8) as u32 } else { 64 },
             ..Gateway::default()
         };

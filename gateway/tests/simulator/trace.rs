@@ -8,7 +8,7 @@ const KEPT: usize = 60;
 
 pub(crate) struct Trace {
     lines: VecDeque<String>,
-    print: bool,
+    pub(crate) print: bool,
     /// Changes with every line: two runs of one seed must agree.
     digest: u64,
 }
