@@ -20,8 +20,8 @@ pub(crate) struct Unsynced {
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     files: BTreeMap<(u16, u64), Vec<u8>>,
-    /// Content of released files, from which new ones may be made.
-    recycled: Vec<Vec<u8>>,
+    /// Content of released files, from which new ones of the same journal may be made.
+    recycled: BTreeMap<u16, Vec<Vec<u8>>>,
     /// Releases that a crash may undo, oldest first.
     releasing: Vec<(u16, u64)>,
     pub(crate) full: bool,
@@ -30,7 +30,8 @@ pub(crate) struct Disk {
 impl Disk {
     /// Makes a segment file.
     pub(crate) fn create(&mut self, random: &mut Random, journal: u16, segment: u64, size: u64, epoch: u32) {
-        let mut file = if random.chance(500) { self.recycled.pop() } else { None }.unwrap_or_default();
+        let recycled = self.recycled.entry(journal).or_default();
+        let mut file = if random.chance(700) { recycled.pop() } else { None }.unwrap_or_default();
         file.resize(size as usize, 0);
         file[..layout::HEADER_LEN].copy_from_slice(&layout::header(journal, segment, size, epoch));
         self.files.insert((journal, segment), file);
@@ -78,11 +79,8 @@ impl Disk {
     }
 
     fn remove(&mut self, journal: u16, segment: u64) -> bool {
-        match self.files.remove(&(journal, segment)) {
-            Some(file) => self.recycled.push(file),
-            None => return false,
-        }
-        self.recycled.truncate(4);
+        let Some(file) = self.files.remove(&(journal, segment)) else { return false };
+        self.recycled.entry(journal).or_default().push(file);
         true
     }
 
