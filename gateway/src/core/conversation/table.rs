@@ -340,7 +340,11 @@ impl Conversations {
                     } else {
                         let conversation =
                             Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
-                        self.held.insert(id, conversation, |c| c.stored(stored));
+                        self.held
+                            .insert(id.clone(), conversation, |c| c.stored(stored));
+                        // A message that goes to two streams needs both at once, even when all
+                        // others that are held may not be forgotten.
+                        self.held.get(&id);
                     }
                     ready.extend(waiters);
                 }
