@@ -485,7 +485,8 @@ impl World {
         let limits = &self.plan.limits;
         let Some(state) = self.gateway.as_ref().and_then(|g| g.cores.get(usize::from(core))) else { return Ok(()) };
         let stats = state.core.owner_stats();
-        if stats.unstored_bytes > limits.journal_max_bytes + limits.journal_segment_bytes {
+        // Records leave room unused at the ends of segments; with the small segments here that is much.
+        if stats.unstored_bytes > 2 * limits.journal_max_bytes + limits.journal_segment_bytes {
             return Err(Violation::new(BOUNDS, format!("core {core} has {} bytes not stored", stats.unstored_bytes)));
         }
         // An answer may bring facts for several messages at once, and each of them may look at several.

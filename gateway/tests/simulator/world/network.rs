@@ -18,7 +18,7 @@ const LARGEST_FRAME: usize = 512 << 10;
 
 pub(crate) struct Conn {
     pub(super) id: u64,
-    client: usize,
+    pub(super) client: usize,
     /// Core that has it; `None` on the way to one.
     pub(super) holder: Option<u16>,
     run: u64,
@@ -42,6 +42,15 @@ pub(crate) struct Conn {
     kernel: VecDeque<u8>,
     capacity: usize,
     reading: bool,
+    /// When the client had last read everything.
+    emptied: u64,
+}
+
+impl Conn {
+    /// Whether its client has read everything that was written before `since`.
+    pub(super) fn caught_up(&self, since: u64) -> bool {
+        (self.kernel.is_empty() && self.out.is_empty()) || self.emptied >= since
+    }
 }
 
 impl World {
@@ -104,6 +113,7 @@ impl World {
             kernel: VecDeque::new(),
             capacity,
             reading: false,
+            emptied: 0,
         };
         self.conns.insert(id, conn);
         let core = self.random.below(cores) as u16;
@@ -231,6 +241,9 @@ impl World {
         }
         let most = most.min(conn.kernel.len());
         let bytes: Vec<u8> = conn.kernel.drain(..most).collect();
+        if conn.kernel.is_empty() && conn.out.is_empty() {
+            conn.emptied = self.now;
+        }
         let client = conn.client;
         self.client_hears(id, client, &bytes)?;
         self.pump(id);

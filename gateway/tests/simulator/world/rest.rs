@@ -12,7 +12,7 @@ impl World {
         match (self.unrest(), self.resting) {
             (Some(_), _) => self.resting = None,
             (None, None) => self.resting = Some(self.now),
-            (None, Some(since)) if self.now >= since + SETTLED => {
+            (None, Some(since)) if self.now >= since + SETTLED && self.all_read(since + SECOND) => {
                 say!(self, "at rest");
                 self.over = true;
                 return self.judge();
@@ -21,6 +21,12 @@ impl World {
         }
         self.after(250 * MS, Happening::LookForRest);
         Ok(())
+    }
+
+    /// Whether every client has read all that was written to it before `since`.
+    fn all_read(&self, since: u64) -> bool {
+        let mut current = self.conns.values().filter(|c| self.clients[c.client].conn == Some(c.id));
+        current.all(|conn| conn.caught_up(since))
     }
 
     /// What is not at rest.
