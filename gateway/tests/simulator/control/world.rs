@@ -135,13 +135,11 @@ impl Control {
             msg.content_type = 101;
             keys.push((key(&chat), true));
         }
-        let also = if random.chance(100) { vec![random.pick(&users).clone()] } else { Vec::new() };
+        // Somebody who has just left, for example.
+        let mut also = if random.chance(150) { vec![random.pick(&users).clone()] } else { Vec::new() };
+        also.retain(|user| keys.iter().all(|(key, _)| !self.store.party(&key.conversation, user)));
         for user in &also {
-            for (key, _) in &keys {
-                if !self.store.party(&key.conversation, user) {
-                    oracle.onlookers.insert((key.conversation.clone(), user.clone()));
-                }
-            }
+            oracle.onlookers.extend(keys.iter().map(|(key, _)| (key.conversation.clone(), user.clone())));
         }
         let publish = Publish {
             msg: msg.encode_to_vec(),
