@@ -158,7 +158,8 @@ impl World {
             let random = &mut self.random;
             let encoding = if random.chance(500) { Encoding::Gob } else { Encoding::Json };
             let dialect = Dialect { encoding, gzip: random.chance(500), outcome_frame: random.chance(300) };
-            let skew = random.range(0, 120_000) as i64 - 60_000;
+            let ahead = if self.plan.clocks_ahead { 60_000 } else { 0 };
+            let skew = random.range(0, 120_000) as i64 - 120_000 + ahead;
             let skew = if random.chance(self.plan.wrong_clocks) { skew } else { 0 };
             let slow = random.chance(self.plan.slow_clients);
             let platform = platforms[round % platforms.len()];
