@@ -26,7 +26,7 @@ impl World {
     /// Whether every client has read all that was written to it before `since`.
     fn all_read(&self, since: u64) -> bool {
         let mut current = self.conns.values().filter(|c| self.clients[c.client].conn == Some(c.id));
-        current.all(|conn| conn.caught_up(since))
+        current.all(|conn| conn.caught_up(since, self.now))
     }
 
     /// What is not at rest.
