@@ -449,7 +449,7 @@ impl World {
             return Ok(());
         }
         let hello = matches!(body, ToControl::Hello(_));
-        if self.trace.print { eprintln!("{} from {core} gen {generation} {}", self.now, format!("{body:?}").chars().take(60).collect::<String>()); }
+        self.trace.detail(now, format_args!("core {core} says {body:?}"));
         let mut bytes = if hello { frame::preamble().to_vec() } else { Vec::new() };
         frame::encode(correlation, body, &mut bytes).map_err(|e| Violation::new("the link", e.to_string()))?;
         let at = state.to_control.arrival(now, delay);
@@ -468,7 +468,7 @@ impl World {
         if matches!(body, ToGateway::Welcome(_)) {
             bytes.extend_from_slice(&frame::preamble());
         }
-        if self.trace.print { eprintln!("{} to {core} gen {generation} {}", self.now, format!("{body:?}").chars().take(60).collect::<String>()); }
+        self.trace.detail(now, format_args!("core {core} is told {body:?}"));
         if frame::encode(correlation, body, &mut bytes).is_err() {
             return;
         }

@@ -53,6 +53,11 @@ impl World {
         if let Some(outgoing) = self.control.outbox.iter().find(|o| !o.done) {
             return Some(format!("{outgoing:?} is not published"));
         }
+        // A client that has not heard yet that its connection is over.
+        let lost = |conn: u64| self.conns.get(&conn).is_none_or(|c| c.closing);
+        if let Some(client) = self.clients.iter().find(|c| c.conn.is_some_and(lost)) {
+            return Some(client.condition());
+        }
         self.clients.iter().find(|c| !c.at_rest()).map(|c| c.condition())
     }
 
