@@ -55,7 +55,7 @@ impl World {
         }
         // A client that has not heard yet that its connection is over.
         let lost = |conn: u64| self.conns.get(&conn).is_none_or(|c| c.closing);
-        if let Some(client) = self.clients.iter().find(|c| c.conn.is_some_and(lost)) {
+        if let Some(client) = self.clients.iter().find(|c| c.session.is_some() && c.conn.is_some_and(lost)) {
             return Some(client.condition());
         }
         self.clients.iter().find(|c| !c.at_rest()).map(|c| c.condition())
