@@ -18,7 +18,11 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn new(print: bool) -> Self {
-        Self { lines: VecDeque::new(), print, digest: 0 }
+        Self {
+            lines: VecDeque::new(),
+            print,
+            digest: 0,
+        }
     }
 
     pub(crate) fn line(&mut self, now: u64, what: Arguments<'_>) {
@@ -48,6 +52,9 @@ impl Trace {
     }
 
     pub(crate) fn tail(&self) -> String {
-        self.lines.iter().map(|line| format!("  {line}\n")).collect()
+        self.lines
+            .iter()
+            .map(|line| format!("  {line}\n"))
+            .collect()
     }
 }
