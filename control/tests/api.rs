@@ -1,4 +1,5 @@
 //! The HTTP API over real sockets: frame, tokens, users, the reading calls of a login.
+#![allow(clippy::unwrap_used)]
 
 #[path = "api/auth.rs"]
 mod auth;
