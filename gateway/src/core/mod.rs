@@ -10,9 +10,9 @@ pub mod journal;
 pub mod machine;
 pub mod out;
 pub mod owner;
-pub mod presence;
 #[cfg(test)]
 mod owner_tests;
+pub mod presence;
 pub mod ring;
 pub mod session;
 pub mod stats;

@@ -66,7 +66,9 @@ fn theirs(bytes: &[u8]) -> (Vec<Said>, bool) {
             Ok(Message::Ping(bytes)) => Said::Ping(bytes.to_vec()),
             Ok(Message::Pong(_)) => Said::Pong,
             // What it answers a close of a forbidden code with.
-            Ok(Message::Close(Some(close))) if u16::from(close.code) == 1002 => return (said, true),
+            Ok(Message::Close(Some(close))) if u16::from(close.code) == 1002 => {
+                return (said, true);
+            }
             Ok(Message::Close(close)) => {
                 said.push(Said::Close(close.map(|c| c.code.into())));
                 return (said, false);
