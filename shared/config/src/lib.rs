@@ -1,13 +1,24 @@
 //! The configuration file that gateway and control share.
 //!
 //! Every option has a default but the secrets; every option is documented here and in
-//! `deploy/ringwire.toml`.
+//! `deploy/ringwire.toml`. [`load()`] reads it, [`print()`] shows the values in force, [`read_secret`] reads the secret
+//! it names.
+
+mod check;
+mod hint;
+mod load;
+mod print;
+mod secret;
+
+pub use load::{ConfigError, Problem, load, parse};
+pub use print::print;
+pub use secret::{SECRET_MIN_BYTES, Secret, read_secret};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The whole file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What both processes need.
@@ -127,6 +138,8 @@ pub struct Control {
     pub database_url: String,
     /// Database connections (PostgreSQL) or readers (SQLite).
     pub database_connections: u32,
+    /// HTTP connections at once; more are closed.
+    pub max_connections: u32,
     /// Largest request body, bytes.
     pub max_body_bytes: u64,
     /// Time to read a request, milliseconds.
@@ -202,6 +215,7 @@ impl Default for Control {
             metrics_listen: "127.0.0.1:10004".into(),
             database_url: "sqlite:ringwire.db".into(),
             database_connections: 8,
+            max_connections: 10_000,
             max_body_bytes: 16 << 20,
             read_timeout_ms: 10_000,
             request_rate: 0,

@@ -129,6 +129,7 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// Any [`LinkError`]; the connection must then be closed.
+    #[allow(clippy::should_implement_trait, reason = "the caller names the body, which an iterator cannot take")]
     pub fn next<B: Body>(&mut self) -> Result<Option<Frame<B>>, LinkError> {
         let mut rest = &self.buffer[self.read..];
         if !self.greeted {

@@ -12,7 +12,11 @@ pub const SESSION_GROUP: i32 = 3;
 pub const SESSION_NOTIFICATION: i32 = 4;
 
 fn sorted<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
-    if a.as_bytes() <= b.as_bytes() { (a, b) } else { (b, a) }
+    if a.as_bytes() <= b.as_bytes() {
+        (a, b)
+    } else {
+        (b, a)
+    }
 }
 
 /// `si_<a>_<b>`, the two ids in byte order.

@@ -19,7 +19,11 @@ pub struct ApiError {
 impl ApiError {
     /// An error of a known code, with its fixed name.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code as i32, message: Cow::Borrowed(code.name()), detail: detail.into() }
+        Self {
+            code: code as i32,
+            message: Cow::Borrowed(code.name()),
+            detail: detail.into(),
+        }
     }
 
     /// 1001 ArgsError.
