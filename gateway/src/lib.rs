@@ -5,3 +5,4 @@
 //! seed. `shell` runs cores on monoio.
 
 pub mod core;
+pub mod shell;

@@ -62,6 +62,11 @@ struct Path(&'static str);
 
 /// The whole HTTP API. Requests must carry [`Peer`].
 pub fn router(app: Arc<App>, metrics: Arc<Metrics>) -> Router {
+    router_of(app, metrics, table::routes())
+}
+
+/// The same frame around other routes.
+pub fn router_of(app: Arc<App>, metrics: Arc<Metrics>, routes: Vec<Route>) -> Router {
     let control = &app.config.control;
     let limits = (control.request_rate > 0).then(|| {
         let per = Duration::from_secs(1) / control.request_rate;
@@ -71,7 +76,7 @@ pub fn router(app: Arc<App>, metrics: Arc<Metrics>) -> Router {
         }
     });
     let frame = Arc::new(Frame {
-        routes: table::routes()
+        routes: routes
             .into_iter()
             .map(|route| (route.path, route))
             .collect(),

@@ -16,7 +16,9 @@ pub struct Board {
 impl Board {
     /// All journals at the positions that recovery found (index = journal number; 0 = empty).
     pub fn new(positions: &[u64]) -> Self {
-        Self { positions: positions.iter().map(|p| AtomicU64::new(*p)).collect() }
+        Self {
+            positions: positions.iter().map(|p| AtomicU64::new(*p)).collect(),
+        }
     }
 
     /// Raises a journal's committed position.
@@ -30,7 +32,10 @@ impl Board {
     pub fn vector(&self) -> Vec<JournalPosition> {
         let read = |(journal, entry): (usize, &AtomicU64)| {
             let position = entry.load(Ordering::Acquire);
-            (position > 0).then_some(JournalPosition { journal: journal as u16, position })
+            (position > 0).then_some(JournalPosition {
+                journal: journal as u16,
+                position,
+            })
         };
         self.positions.iter().enumerate().filter_map(read).collect()
     }

@@ -18,7 +18,11 @@ pub struct Out {
 impl Out {
     /// An empty one for core `me`.
     pub fn new(me: CoreId) -> Self {
-        Self { me, actions: Vec::new(), local: VecDeque::new() }
+        Self {
+            me,
+            actions: Vec::new(),
+            local: VecDeque::new(),
+        }
     }
 
     /// The core this belongs to.
