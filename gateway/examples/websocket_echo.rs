@@ -3,7 +3,6 @@
 //! `websocket_echo ADDRESS` listens there (port 0: a free one) and prints the address as its first line.
 
 use bytes::Bytes;
-use ringwire_gateway::core::session::upgrade;
 use ringwire_gateway::core::ws::{self, CloseCode, Decoder, Incoming};
 use ringwire_gateway::core::{Action, ConnId, Event, Now, Out};
 use ringwire_gateway::shell::{Machine, Options, process, start};
@@ -11,6 +10,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+use tungstenite::handshake::derive_accept_key;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -96,20 +96,28 @@ impl Peer {
         }
     }
 
+    /// Only what a test client needs: the gateway's own handshake also wants a token.
     fn handshake(&mut self, bytes: &[u8]) {
         self.head.extend_from_slice(bytes);
-        match upgrade::parse(&self.head) {
-            Ok(None) => {}
-            Err(refusal) => self.end(refusal.reply()),
-            Ok(Some(request)) => match request.accept {
-                Err(refusal) => self.end(refusal.reply()),
-                Ok(accept) => {
-                    self.queue(upgrade::switching(&accept));
-                    self.decoder = Some(Decoder::new(MAX_MESSAGE));
-                    let frames = std::mem::take(&mut self.head).split_off(request.head_len);
-                    self.received(&frames);
-                }
-            },
+        let Some(end) = self.head.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return;
+        };
+        let frames = self.head.split_off(end + 4);
+        let head = String::from_utf8_lossy(&std::mem::take(&mut self.head)).into_owned();
+        let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+        match headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key")) {
+            None => self.end(Bytes::from_static(
+                b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+            )),
+            Some((_, key)) => {
+                let accept = derive_accept_key(key.trim().as_bytes());
+                self.queue(Bytes::from(format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Accept: {accept}\r\n\r\n"
+                )));
+                self.decoder = Some(Decoder::new(MAX_MESSAGE));
+                self.received(&frames);
+            }
         }
     }
 

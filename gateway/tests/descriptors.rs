@@ -1,6 +1,8 @@
 //! Nothing that a connection goes through may leave a descriptor behind. A process of its own, so that
 //! no other test opens any meanwhile.
 
+#![allow(clippy::unwrap_used)] // tests say what they expect by unwrapping
+
 mod script;
 
 use ringwire_gateway::shell::End;
@@ -14,12 +16,12 @@ fn descriptors() -> usize {
 }
 
 /// A closed descriptor goes once the kernel has cancelled what waited on it.
-fn settle(at: usize) {
+fn settle_at(at: usize) {
     let end = Instant::now() + Duration::from_secs(20);
-    while descriptors() != at {
+    while descriptors() > at {
         assert!(
             Instant::now() < end,
-            "{} descriptors, {at} expected",
+            "{} descriptors, at most {at} expected",
             descriptors()
         );
         std::thread::yield_now();
@@ -43,12 +45,7 @@ fn connections_that_move_close_or_vanish_leave_no_descriptor() {
     let connect = || BufReader::new(TcpStream::connect(address).unwrap());
     // The first connection may make the runtime open something for good.
     assert_eq!(ask(&mut connect(), "echo warm"), "warm\n");
-    let mut last = descriptors() + 1;
-    let end = Instant::now() + Duration::from_millis(200);
-    while Instant::now() < end {
-        last = last.min(descriptors());
-    }
-    let before = last;
+    let before = descriptors();
     for round in 0..100 {
         let mut client = connect();
         let here: u16 = ask(&mut client, "core").trim().parse().unwrap();
@@ -64,7 +61,7 @@ fn connections_that_move_close_or_vanish_leave_no_descriptor() {
             _ => {}
         }
     }
-    settle(before);
+    settle_at(before);
     assert_eq!(
         gateway.running.shutdown(Duration::from_secs(10)),
         End::Clean

@@ -1,5 +1,7 @@
 //! The gateway as a process: real binary, real sockets, real journal, a control plane in memory.
 
+#![allow(clippy::unwrap_used)] // tests say what they expect by unwrapping
+
 mod plane;
 
 use base64::Engine as _;
@@ -124,17 +126,17 @@ fn token(user: &str) -> String {
 }
 
 struct Session {
-    user: &'static str,
+    user: String,
     socket: WebSocket<TcpStream>,
     sent: u32,
 }
 
 impl Session {
-    fn open(gateway: &Gateway, user: &'static str) -> Self {
+    fn open(gateway: &Gateway, user: &str) -> Self {
         Self::try_open(gateway, user).expect("connects")
     }
 
-    fn try_open(gateway: &Gateway, user: &'static str) -> Option<Self> {
+    fn try_open(gateway: &Gateway, user: &str) -> Option<Self> {
         let stream = TcpStream::connect(gateway.address).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let token = token(user);
@@ -144,7 +146,7 @@ impl Session {
         );
         let (socket, _) = tungstenite::client(url, stream).ok()?;
         Some(Self {
-            user,
+            user: user.to_owned(),
             socket,
             sent: 0,
         })
@@ -153,7 +155,7 @@ impl Session {
     fn send(&mut self, to: &str, client_msg_id: &str) {
         self.sent += 1;
         let msg = MsgData {
-            send_id: self.user.into(),
+            send_id: self.user.clone(),
             recv_id: to.into(),
             client_msg_id: client_msg_id.into(),
             sender_platform_id: 1,
@@ -280,6 +282,72 @@ fn known_users_go_on_while_control_is_away() {
             .get("si_alice_bob")
             .is_some_and(|m| m.iter().map(|m| m.seq).eq(1..20))
     });
+}
+
+#[test]
+fn many_users_chat_at_once_and_nothing_is_lost_or_out_of_order() {
+    const USERS: usize = 24;
+    const MESSAGES: usize = 150;
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), "");
+    let users: Vec<_> = (0..USERS).map(|n| format!("user{n:02}")).collect();
+    let plane = Plane::listen(&folder.path().join("link.sock"));
+    for user in &users {
+        plane.allow(user, 1, fingerprint(&token(user)));
+    }
+    let mut gateway = Gateway::start(folder.path());
+    let sessions: Vec<_> = users
+        .iter()
+        .map(|user| Session::open(&gateway, user))
+        .collect();
+    let chat = &|(n, mut session): (usize, Session)| {
+        let (to, from) = (&users[(n + 1) % USERS], &users[(n + USERS - 1) % USERS]);
+        // All at once, more than a session may have waiting: the gateway stops reading for a while.
+        for m in 0..MESSAGES {
+            session.send(to, &format!("{n}-{m}"));
+        }
+        let (mut replies, mut pushed) = (0, 0);
+        while replies < MESSAGES || pushed < MESSAGES {
+            let (kind, frame, data) = session.next().expect("goes on");
+            assert_eq!(frame["errCode"], json!(0), "{frame}");
+            if kind == 1003 {
+                replies += 1;
+                assert_eq!(
+                    frame["msgIncr"],
+                    json!(replies.to_string()),
+                    "replies in the order of the requests"
+                );
+                continue;
+            }
+            for msg in PushMessages::decode(&*data)
+                .unwrap()
+                .msgs
+                .into_values()
+                .flat_map(|m| m.msgs)
+            {
+                if msg.send_id == *from {
+                    pushed += 1;
+                    assert_eq!(
+                        msg.seq, pushed as i64,
+                        "pushes in the order of the conversation"
+                    );
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for session in sessions.into_iter().enumerate() {
+            scope.spawn(move || chat(session));
+        }
+    });
+    plane.wait(|kept| {
+        kept.messages.len() == USERS
+            && kept
+                .messages
+                .values()
+                .all(|m| m.iter().map(|m| m.seq).eq(1..=MESSAGES as i64))
+    });
+    assert_eq!(gateway.terminate().code(), Some(0));
 }
 
 #[test]

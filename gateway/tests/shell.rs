@@ -1,5 +1,7 @@
 //! The shell with scripted machines, over real sockets and files on loopback.
 
+#![allow(clippy::unwrap_used)] // tests say what they expect by unwrapping
+
 mod script;
 
 use ringwire_gateway::core::CoreId;

@@ -141,7 +141,11 @@ impl Owner {
         Self {
             journal,
             facts: Facts::new(config.max_facts),
-            conversations: Conversations::new(config.max_conversations, config.tail_messages, seed.conversations),
+            conversations: Conversations::new(
+                config.max_conversations,
+                config.tail_messages,
+                seed.conversations,
+            ),
             lanes: Lanes::default(),
             releases: VecDeque::new(),
             questions: HashMap::new(),
@@ -167,10 +171,17 @@ impl Owner {
     pub fn ring(&mut self, now: Now, _from: CoreId, item: RingItem, out: &mut Out) {
         match item {
             RingItem::Send(item) => self.send(now, item, out),
-            RingItem::Publish { origin, correlation, publish } => {
+            RingItem::Publish {
+                origin,
+                correlation,
+                publish,
+            } => {
                 self.publish(now, origin, correlation, publish, out);
             }
-            RingItem::PublishDone { correlation, answer } => self.published(correlation, *answer, out),
+            RingItem::PublishDone {
+                correlation,
+                answer,
+            } => self.published(correlation, *answer, out),
             RingItem::TokenKick(record) => {
                 let taken = self.journal.push_kick(Record::TokenKick(*record));
                 self.stats.kicks_dropped += u64::from(!taken);
@@ -196,11 +207,20 @@ impl Owner {
         self.journal.link_down();
         let mut waiters = self.facts.link_down();
         waiters.extend(self.conversations.link_down());
-        waiters.extend(self.questions.drain().filter_map(|(_, question)| match question {
-            Question::Duplicate(waiter) => Some(waiter),
-            Question::Facts(_) | Question::Conversations(_) => None,
-        }));
-        self.fail(now, &waiters, &ApiError::internal("control is not reachable"), out);
+        waiters.extend(
+            self.questions
+                .drain()
+                .filter_map(|(_, question)| match question {
+                    Question::Duplicate(waiter) => Some(waiter),
+                    Question::Facts(_) | Question::Conversations(_) => None,
+                }),
+        );
+        self.fail(
+            now,
+            &waiters,
+            &ApiError::internal("control is not reachable"),
+            out,
+        );
     }
 
     /// A frame from control: Facts, Conversations, Duplicate (by correlation), Stored, Publish.
@@ -211,7 +231,9 @@ impl Owner {
                 self.publishes.insert(correlation);
                 self.publish(now, self.config.core, correlation, Box::new(publish), out);
             }
-            answer @ (ToGateway::Facts { .. } | ToGateway::Conversations { .. } | ToGateway::Duplicate { .. }) => {
+            answer @ (ToGateway::Facts { .. }
+            | ToGateway::Conversations { .. }
+            | ToGateway::Duplicate { .. }) => {
                 self.answered(now, correlation, answer, out);
             }
             _ => {}
@@ -222,30 +244,59 @@ impl Owner {
     pub(super) fn ask(&mut self, now: Now, question: Question, body: ToControl, out: &mut Out) {
         let correlation = self.correlations.next();
         self.questions.insert(correlation, question);
-        self.timeouts.push_back((now.mono_ms + QUESTION_MS, correlation));
+        self.timeouts
+            .push_back((now.mono_ms + QUESTION_MS, correlation));
         out.link(correlation, body);
     }
 
     /// Control answered, or did not in time. An answer of another kind than was asked for counts as none.
     fn answered(&mut self, now: Now, correlation: u64, answer: ToGateway, out: &mut Out) {
-        let Some(question) = self.questions.remove(&correlation) else { return };
-        while self.timeouts.pop_front_if(|(_, asked)| !self.questions.contains_key(asked)).is_some() {}
+        let Some(question) = self.questions.remove(&correlation) else {
+            return;
+        };
+        while self
+            .timeouts
+            .pop_front_if(|(_, asked)| !self.questions.contains_key(asked))
+            .is_some()
+        {}
         match question {
             Question::Facts(keys) => {
-                let facts = if let ToGateway::Facts { facts } = answer { facts } else { Err(String::new()) };
+                let facts = if let ToGateway::Facts { facts } = answer {
+                    facts
+                } else {
+                    Err(String::new())
+                };
                 let arrived = self.facts.arrived(keys, facts);
                 self.wake(now, &arrived.ready, out);
-                self.fail(now, &arrived.failed, &ApiError::internal("control could not read facts"), out);
+                self.fail(
+                    now,
+                    &arrived.failed,
+                    &ApiError::internal("control could not read facts"),
+                    out,
+                );
             }
             Question::Conversations(ids) => {
-                let states = if let ToGateway::Conversations { states } = answer { states } else { Err(String::new()) };
+                let states = if let ToGateway::Conversations { states } = answer {
+                    states
+                } else {
+                    Err(String::new())
+                };
                 let stored = self.journal.writer().stored_ordinal();
                 let (ready, failed) = self.conversations.arrived(ids, states, stored);
                 self.wake(now, &ready, out);
-                self.fail(now, &failed, &ApiError::internal("control could not read a conversation"), out);
+                self.fail(
+                    now,
+                    &failed,
+                    &ApiError::internal("control could not read a conversation"),
+                    out,
+                );
             }
             Question::Duplicate(waiter) => {
-                let found = if let ToGateway::Duplicate { found } = answer { found } else { Err(String::new()) };
+                let found = if let ToGateway::Duplicate { found } = answer {
+                    found
+                } else {
+                    Err(String::new())
+                };
                 self.duplicate_answered(now, &waiter, found, out);
             }
         }
@@ -286,7 +337,8 @@ impl Owner {
 
     /// Time passed: gives up questions that control did not answer.
     pub fn tick(&mut self, now: Now, out: &mut Out) {
-        while let Some((_, correlation)) = self.timeouts.pop_front_if(|(at, _)| *at <= now.mono_ms) {
+        while let Some((_, correlation)) = self.timeouts.pop_front_if(|(at, _)| *at <= now.mono_ms)
+        {
             self.answered(now, correlation, ToGateway::Heartbeat, out);
         }
     }
@@ -294,19 +346,33 @@ impl Owner {
     /// Monotonic milliseconds of the next [`Owner::tick`] that is needed. Due at once after the start.
     pub fn deadline(&self) -> Option<u64> {
         let timeout = self.timeouts.front().map(|(at, _)| *at);
-        [timeout, self.journal.writer().deadline()].into_iter().flatten().min()
+        [timeout, self.journal.writer().deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Ends a turn: sends the questions gathered in it and starts the next journal write. Leaves
     /// actions only, no ring items for this core.
     pub fn finish_turn(&mut self, now: Now, out: &mut Out) {
         while let Some(keys) = self.facts.question() {
-            self.ask(now, Question::Facts(keys.clone()), ToControl::FetchFacts { keys }, out);
+            self.ask(
+                now,
+                Question::Facts(keys.clone()),
+                ToControl::FetchFacts { keys },
+                out,
+            );
         }
         while let Some(ids) = self.conversations.question() {
-            self.ask(now, Question::Conversations(ids.clone()), ToControl::OpenConversations { ids }, out);
+            self.ask(
+                now,
+                Question::Conversations(ids.clone()),
+                ToControl::OpenConversations { ids },
+                out,
+            );
         }
-        self.conversations.trim_due(self.journal.writer().stored_ordinal(), now.unix_ms);
+        self.conversations
+            .trim_due(self.journal.writer().stored_ordinal(), now.unix_ms);
         self.journal.flush(now, out);
     }
 
@@ -315,7 +381,11 @@ impl Owner {
     pub fn shutdown(&mut self, _now: Now, out: &mut Out) {
         self.stopping = true;
         for job in self.lanes.drain() {
-            self.refuse(job.origin, ApiError::internal("the gateway is stopping"), out);
+            self.refuse(
+                job.origin,
+                ApiError::internal("the gateway is stopping"),
+                out,
+            );
         }
     }
 
@@ -339,7 +409,11 @@ impl Owner {
     }
 
     fn send(&mut self, now: Now, item: Box<SendItem>, out: &mut Out) {
-        let origin = Origin::Session { home: item.home, conn: item.conn, request: item.request };
+        let origin = Origin::Session {
+            home: item.home,
+            conn: item.conn,
+            request: item.request,
+        };
         let lane = match lane_of(&item.msg) {
             Ok(lane) => lane,
             Err(error) => return self.refuse(origin, error, out),
@@ -364,16 +438,31 @@ impl Owner {
         self.submit(now, job, out);
     }
 
-    fn publish(&mut self, now: Now, core: CoreId, correlation: u64, publish: Box<Publish>, out: &mut Out) {
+    fn publish(
+        &mut self,
+        now: Now,
+        core: CoreId,
+        correlation: u64,
+        publish: Box<Publish>,
+        out: &mut Out,
+    ) {
         let origin = Origin::Control { core, correlation };
-        let decoded = MsgData::decode(publish.msg.as_slice()).map_err(|_| ApiError::args("message does not decode"));
+        let decoded = MsgData::decode(publish.msg.as_slice())
+            .map_err(|_| ApiError::args("message does not decode"));
         let (msg, lane) = match decoded.and_then(|msg| lane_of(&msg).map(|lane| (msg, lane))) {
             Ok(decoded) => decoded,
             Err(error) => return self.refuse(origin, error, out),
         };
         let owner = self.owner_of(&lane);
         if owner != self.config.core {
-            return out.ring(owner, RingItem::Publish { origin: core, correlation, publish });
+            return out.ring(
+                owner,
+                RingItem::Publish {
+                    origin: core,
+                    correlation,
+                    publish,
+                },
+            );
         }
         let job = Job {
             number: self.job_number(),

@@ -325,6 +325,7 @@ impl Machine for Script {
 }
 
 /// Running scripts and what they have seen.
+#[allow(dead_code)] // not every test file looks at everything
 pub(crate) struct Gateway {
     pub(crate) running: Running,
     pub(crate) seen: mpsc::Receiver<Seen>,
@@ -351,6 +352,7 @@ pub(crate) fn gateway(cores: u16, folder: &Path) -> Gateway {
     Gateway { running, seen }
 }
 
+#[allow(dead_code)] // as above
 impl Gateway {
     /// Waits for something seen that fits; everything before it is dropped.
     pub(crate) fn wait<T>(&self, mut fits: impl FnMut(&Seen) -> Option<T>) -> T {

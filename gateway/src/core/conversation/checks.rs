@@ -97,7 +97,11 @@ impl From<ApiError> for Stop {
 }
 
 fn sorted<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
-    if a.as_bytes() <= b.as_bytes() { (a, b) } else { (b, a) }
+    if a.as_bytes() <= b.as_bytes() {
+        (a, b)
+    } else {
+        (b, a)
+    }
 }
 
 /// Every fact that the checks of this message may look at, so that one question to control is enough.
@@ -113,7 +117,10 @@ fn may_need(msg: &MsgData) -> Vec<FactKey> {
         }
         SESSION_GROUP => vec![
             FactKey::Group(msg.group_id.clone()),
-            FactKey::Member { group_id: msg.group_id.clone(), user_id: msg.send_id.clone() },
+            FactKey::Member {
+                group_id: msg.group_id.clone(),
+                user_id: msg.send_id.clone(),
+            },
         ],
         _ => Vec::new(),
     }
@@ -130,8 +137,11 @@ fn single(msg: &MsgData, rules: Rules<'_>, facts: &mut Facts) -> Result<bool, St
         let sender = sender.ok_or_else(|| ApiError::not_found("sender is not registered"))?;
         if sender.level < SYSTEM_LEVEL && !to_self {
             let pair = facts.pair(a, b).ok_or(Stop::Unknown)?;
-            let (blocks, lists) =
-                if receiver_is_a { (pair.a_blocks_b, pair.a_lists_b) } else { (pair.b_blocks_a, pair.b_lists_a) };
+            let (blocks, lists) = if receiver_is_a {
+                (pair.a_blocks_b, pair.a_lists_b)
+            } else {
+                (pair.b_blocks_a, pair.b_lists_a)
+            };
             if blocks {
                 return Err(ApiError::new(ErrorCode::BlockedByPeer, "").into());
             }
@@ -152,8 +162,14 @@ fn single(msg: &MsgData, rules: Rules<'_>, facts: &mut Facts) -> Result<bool, St
     }
     let pair = facts.pair(a, b).ok_or(Stop::Unknown)?;
     // Place of the webhook beforeMsgModify, once this has passed.
-    match if receiver_is_a { pair.a_recv_opt } else { pair.b_recv_opt } {
-        Some(REFUSE) if msg.content_type != READ_RECEIPT => Err(ApiError::args("message is not sent").into()),
+    match if receiver_is_a {
+        pair.a_recv_opt
+    } else {
+        pair.b_recv_opt
+    } {
+        Some(REFUSE) if msg.content_type != READ_RECEIPT => {
+            Err(ApiError::args("message is not sent").into())
+        }
         Some(NO_OFFLINE_PUSH) => Ok(true),
         _ => Ok(false),
     }
@@ -166,10 +182,15 @@ fn group(msg: &MsgData, rules: Rules<'_>, facts: &mut Facts) -> Result<bool, Sto
     if group.status == GROUP_DISMISSED && msg.content_type != GROUP_DISMISSED_NOTICE {
         return Err(ApiError::new(ErrorCode::DismissedAlready, "").into());
     }
-    if group.group_type == GROUP_OPEN || rules.admins.contains(&msg.send_id) || notification_type(msg.content_type) {
+    if group.group_type == GROUP_OPEN
+        || rules.admins.contains(&msg.send_id)
+        || notification_type(msg.content_type)
+    {
         return Ok(false);
     }
-    let member = facts.member(&msg.group_id, &msg.send_id).ok_or(Stop::Unknown)?;
+    let member = facts
+        .member(&msg.group_id, &msg.send_id)
+        .ok_or(Stop::Unknown)?;
     let member = member.ok_or_else(|| ApiError::new(ErrorCode::NotInGroupYet, ""))?;
     if member.role == ROLE_OWNER {
         return Ok(false);

@@ -49,7 +49,11 @@ pub struct Delivery {
 
 impl Delivery {
     fn bytes(&self) -> usize {
-        self.parts.iter().flat_map(|p| &p.messages).map(Bytes::len).sum()
+        self.parts
+            .iter()
+            .flat_map(|p| &p.messages)
+            .map(Bytes::len)
+            .sum()
     }
 
     /// Takes over the messages of a delivery that follows, if one push can carry both.
@@ -60,7 +64,11 @@ impl Delivery {
         let alike = self.operation_id == other.operation_id
             && self.receivers == other.receivers
             && self.parts.len() == other.parts.len()
-            && self.parts.iter().zip(&other.parts).all(|(a, b)| a.conversation_id == b.conversation_id)
+            && self
+                .parts
+                .iter()
+                .zip(&other.parts)
+                .all(|(a, b)| a.conversation_id == b.conversation_id)
             && self.bytes() + other.bytes() <= MAX_TOGETHER;
         if !alike {
             return Err(other);
@@ -73,7 +81,10 @@ impl Delivery {
 
     /// Sends it to every core that may have receivers.
     pub fn send(self, cores: u16, out: &mut Out) {
-        let push = Arc::new(Push { operation_id: self.operation_id, payload: payload(&self.parts) });
+        let push = Arc::new(Push {
+            operation_id: self.operation_id,
+            payload: payload(&self.parts),
+        });
         match self.receivers {
             Receivers::Users(users) => {
                 let mut homes: Vec<(CoreId, Vec<String>)> = Vec::with_capacity(2);
@@ -85,13 +96,26 @@ impl Delivery {
                     }
                 }
                 for (home, users) in homes {
-                    out.ring(home, RingItem::Deliver { users, push: Arc::clone(&push) });
+                    out.ring(
+                        home,
+                        RingItem::Deliver {
+                            users,
+                            push: Arc::clone(&push),
+                        },
+                    );
                 }
             }
             Receivers::Group { group_id, also } => {
                 for core in 0..cores {
                     let (group_id, also) = (group_id.clone(), also.clone());
-                    out.ring(core, RingItem::DeliverGroup { group_id, also, push: Arc::clone(&push) });
+                    out.ring(
+                        core,
+                        RingItem::DeliverGroup {
+                            group_id,
+                            also,
+                            push: Arc::clone(&push),
+                        },
+                    );
                 }
             }
         }
@@ -115,14 +139,20 @@ fn payload(parts: &[Part]) -> Bytes {
     let mut out = Vec::with_capacity(
         parts
             .iter()
-            .map(|p| 32 + p.conversation_id.len() + p.messages.iter().map(|m| 6 + m.len()).sum::<usize>())
+            .map(|p| {
+                32 + p.conversation_id.len() + p.messages.iter().map(|m| 6 + m.len()).sum::<usize>()
+            })
             .sum(),
     );
     for part in parts {
         // sdkws.PullMsgs { Msgs = 1 } as the value of a map entry { key = 1, value = 2 }.
         let pulled: usize = part.messages.iter().map(|m| field_len(m.len())).sum();
         let entry = field_len(part.conversation_id.len()) + field_len(pulled);
-        put_field(if part.notification { SECOND } else { FIRST }, entry, &mut out);
+        put_field(
+            if part.notification { SECOND } else { FIRST },
+            entry,
+            &mut out,
+        );
         put_field(FIRST, part.conversation_id.len(), &mut out);
         out.extend_from_slice(part.conversation_id.as_bytes());
         put_field(SECOND, pulled, &mut out);
@@ -141,7 +171,13 @@ mod tests {
     use ringwire_protocol::pb::sdkws::{MsgData, PushMessages};
 
     fn message(seq: i64) -> Bytes {
-        MsgData { seq, content: Bytes::from_static(b"x"), ..MsgData::default() }.encode_to_vec().into()
+        MsgData {
+            seq,
+            content: Bytes::from_static(b"x"),
+            ..MsgData::default()
+        }
+        .encode_to_vec()
+        .into()
     }
 
     fn part(id: &str, seqs: &[i64]) -> Part {
@@ -156,8 +192,9 @@ mod tests {
     fn the_payload_reads_as_push_messages() {
         let bytes = payload(&[part("si_a_b", &[1, 2]), part("n_a_b", &[7])]);
         let push = PushMessages::decode(bytes).expect("decodes");
-        let seqs =
-            |pulled: &ringwire_protocol::pb::sdkws::PullMsgs| pulled.msgs.iter().map(|m| m.seq).collect::<Vec<_>>();
+        let seqs = |pulled: &ringwire_protocol::pb::sdkws::PullMsgs| {
+            pulled.msgs.iter().map(|m| m.seq).collect::<Vec<_>>()
+        };
         assert_eq!(seqs(&push.msgs["si_a_b"]), [1, 2]);
         assert_eq!(seqs(&push.notification_msgs["n_a_b"]), [7]);
     }
@@ -179,12 +216,25 @@ mod tests {
     #[test]
     fn a_group_rings_every_core_once_and_users_only_their_homes() {
         let mut out = Out::new(0);
-        let group = Receivers::Group { group_id: "g".into(), also: vec![] };
-        Delivery { receivers: group, operation_id: String::new(), parts: vec![part("sg_g", &[1])] }.send(3, &mut out);
+        let group = Receivers::Group {
+            group_id: "g".into(),
+            also: vec![],
+        };
+        Delivery {
+            receivers: group,
+            operation_id: String::new(),
+            parts: vec![part("sg_g", &[1])],
+        }
+        .send(3, &mut out);
         assert_eq!((out.local.len(), out.actions.len()), (1, 2));
         let mut out = Out::new(0);
         let users = Receivers::Users(vec!["a".into(), "b".into()]);
-        Delivery { receivers: users, operation_id: String::new(), parts: vec![part("si_a_b", &[1])] }.send(1, &mut out);
+        Delivery {
+            receivers: users,
+            operation_id: String::new(),
+            parts: vec![part("si_a_b", &[1])],
+        }
+        .send(1, &mut out);
         assert!(matches!(&out.local[0], RingItem::Deliver { users, .. } if users == &["a", "b"]));
         assert_eq!(out.local.len(), 1);
     }

@@ -62,7 +62,10 @@ pub struct Job {
 impl Job {
     /// For those who wake it.
     pub fn waiter(&self) -> Waiter {
-        Waiter { lane: self.lane.clone(), job: self.number }
+        Waiter {
+            lane: self.lane.clone(),
+            job: self.number,
+        }
     }
 }
 
@@ -89,19 +92,28 @@ impl Lanes {
     /// # Errors
     /// The message, when too many wait.
     pub fn push(&mut self, job: Job) -> Result<(), Box<Job>> {
-        let full = self.lanes.get(&job.lane).is_some_and(|lane| lane.len() >= MAX_LANE);
+        let full = self
+            .lanes
+            .get(&job.lane)
+            .is_some_and(|lane| lane.len() >= MAX_LANE);
         if full || self.waiting >= MAX_WAITING {
             return Err(Box::new(job));
         }
         self.waiting += 1;
-        self.lanes.entry(job.lane.clone()).or_default().push_back(job);
+        self.lanes
+            .entry(job.lane.clone())
+            .or_default()
+            .push_back(job);
         Ok(())
     }
 
     /// Puts back the message that is first in its lane.
     pub fn put_back(&mut self, job: Job) {
         self.waiting += 1;
-        self.lanes.entry(job.lane.clone()).or_default().push_front(job);
+        self.lanes
+            .entry(job.lane.clone())
+            .or_default()
+            .push_front(job);
     }
 
     /// Takes the first message of a lane; the lane is closed when none is left.
@@ -117,7 +129,10 @@ impl Lanes {
 
     /// The message, if it is first in its lane.
     pub fn first(&mut self, waiter: &Waiter) -> Option<&mut Job> {
-        self.lanes.get_mut(&waiter.lane)?.front_mut().filter(|job| job.number == waiter.job)
+        self.lanes
+            .get_mut(&waiter.lane)?
+            .front_mut()
+            .filter(|job| job.number == waiter.job)
     }
 
     /// Takes everything.

@@ -1,5 +1,6 @@
 //! The way of a message through its owner core: lane, checks, duplicates, seq, journal, delivery.
 
+mod answers;
 pub mod checks;
 pub mod delivery;
 pub mod lane;
@@ -12,11 +13,13 @@ use super::journal::writer::Writer;
 use super::journal::{Ordinal, Refusal, ordering_key};
 use super::out::Out;
 use super::owner::{Owner, Question};
-use super::ring::{RingItem, SendDone, SendReply};
+use super::ring::SendReply;
+use answers::Accepted;
+pub(super) use answers::Release;
 use bytes::Bytes;
 use checks::{Rules, Verdict};
 use delivery::{Delivery, Part, Receivers};
-use lane::{Job, Origin};
+use lane::Job;
 use prost::Message as _;
 use ringwire_link::ToControl;
 use ringwire_link::message::KnownMessage;
@@ -31,23 +34,6 @@ use table::Sighting;
 const STATUS_SENDING: i32 = 1;
 /// Status of a message that the server took.
 const STATUS_SENT: i32 = 2;
-
-/// An accepted message's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Accepted {
-    reply: SendReply,
-    seq: i64,
-    duplicate: bool,
-}
-
-/// What waits for a commit.
-#[derive(Debug)]
-pub(super) enum Release {
-    /// An answer.
-    Answer(Origin, Accepted),
-    /// A push.
-    Deliver(Delivery),
-}
 
 enum Progress {
     Done,
@@ -65,11 +51,18 @@ impl Owner {
     /// Takes a message that belongs to this core.
     pub(super) fn submit(&mut self, now: Now, mut job: Job, out: &mut Out) {
         if self.stopping {
-            return self.refuse(job.origin, ApiError::internal("the gateway is stopping"), out);
+            return self.refuse(
+                job.origin,
+                ApiError::internal("the gateway is stopping"),
+                out,
+            );
         }
         if self.lanes.busy(&job.lane) {
             if let Err(job) = self.lanes.push(job) {
-                let error = ApiError::new(ErrorCode::TooManyRequests, "too many messages wait for this conversation");
+                let error = ApiError::new(
+                    ErrorCode::TooManyRequests,
+                    "too many messages wait for this conversation",
+                );
                 self.refuse(job.origin, error, out);
             }
             return;
@@ -130,7 +123,12 @@ impl Owner {
         }
     }
 
-    fn try_to_send(&mut self, now: Now, job: &mut Job, out: &mut Out) -> Result<Progress, ApiError> {
+    fn try_to_send(
+        &mut self,
+        now: Now,
+        job: &mut Job,
+        out: &mut Out,
+    ) -> Result<Progress, ApiError> {
         let targets = streams::targets(&job.msg)?;
         let mut no_offline_push = false;
         let mut missing = Vec::new();
@@ -141,20 +139,33 @@ impl Owner {
                 now: now.unix_ms,
             };
             match checks::judge(&job.msg, rules, &mut self.facts) {
-                Verdict::Accepted { no_offline_push: quiet } => no_offline_push = quiet,
+                Verdict::Accepted {
+                    no_offline_push: quiet,
+                } => no_offline_push = quiet,
                 Verdict::Refused(error) => return Err(error),
                 Verdict::Missing(keys) => missing = keys,
             }
         }
-        let stored = || targets.iter().filter(|t| t.stored).map(|t| t.conversation_id.as_str());
-        let closed: Vec<&str> = stored().filter(|id| self.conversations.get(id).is_none()).collect();
+        let stored = || {
+            targets
+                .iter()
+                .filter(|t| t.stored)
+                .map(|t| t.conversation_id.as_str())
+        };
+        let closed: Vec<&str> = stored()
+            .filter(|id| self.conversations.get(id).is_none())
+            .collect();
         if !missing.is_empty() || !closed.is_empty() {
             if !self.linked {
                 return Err(unreachable_control());
             }
             let waiter = job.waiter();
-            missing.into_iter().for_each(|key| self.facts.want(key, &waiter));
-            closed.into_iter().for_each(|id| self.conversations.want(id, &waiter));
+            missing
+                .into_iter()
+                .for_each(|key| self.facts.want(key, &waiter));
+            closed
+                .into_iter()
+                .for_each(|id| self.conversations.want(id, &waiter));
             return Ok(Progress::Waiting);
         }
         let mut seen = Vec::with_capacity(targets.len());
@@ -178,13 +189,26 @@ impl Owner {
     }
 
     /// Whether the message was sequenced for this target before; `None` = control was asked.
-    fn sighting(&mut self, now: Now, job: &mut Job, target: &Target, out: &mut Out) -> Result<Option<Seen>, ApiError> {
+    fn sighting(
+        &mut self,
+        now: Now,
+        job: &mut Job,
+        target: &Target,
+        out: &mut Out,
+    ) -> Result<Option<Seen>, ApiError> {
         let (msg, id) = (&job.msg, target.conversation_id.as_str());
         if !target.stored || msg.client_msg_id.is_empty() {
             return Ok(Some(None));
         }
-        let Some(conversation) = self.conversations.get(id) else { return Ok(Some(None)) };
-        match conversation.look_up(&msg.send_id, &msg.client_msg_id, msg.create_time, now.unix_ms) {
+        let Some(conversation) = self.conversations.get(id) else {
+            return Ok(Some(None));
+        };
+        match conversation.look_up(
+            &msg.send_id,
+            &msg.client_msg_id,
+            msg.create_time,
+            now.unix_ms,
+        ) {
             Sighting::Known(message, ordinal) => return Ok(Some(Some((message, ordinal)))),
             Sighting::New => return Ok(Some(None)),
             Sighting::Unsure => {}
@@ -216,7 +240,9 @@ impl Owner {
         found: Result<Option<KnownMessage>, String>,
         out: &mut Out,
     ) {
-        let Some(job) = self.lanes.first(waiter) else { return };
+        let Some(job) = self.lanes.first(waiter) else {
+            return;
+        };
         match (found, job.asking.take()) {
             (Ok(found), Some(conversation)) => {
                 job.found.push((conversation, found));
@@ -231,15 +257,26 @@ impl Owner {
 
     /// Gives the first answer again, once it is durable.
     fn answer_duplicate(&mut self, job: &Job, seen: Vec<Seen>, out: &mut Out) {
-        let Some((message, _)) = seen.iter().flatten().last() else { return };
-        let ordinal = seen.iter().flatten().map(|(_, ordinal)| *ordinal).max().unwrap_or(0);
+        let Some((message, _)) = seen.iter().flatten().last() else {
+            return;
+        };
+        let ordinal = seen
+            .iter()
+            .flatten()
+            .map(|(_, ordinal)| *ordinal)
+            .max()
+            .unwrap_or(0);
         let reply = SendReply {
             server_msg_id: message.server_msg_id.clone(),
             client_msg_id: message.client_msg_id.clone(),
             send_time: message.send_time,
         };
         self.stats.duplicates += 1;
-        let accepted = Accepted { reply, seq: message.seq, duplicate: true };
+        let accepted = Accepted {
+            reply,
+            seq: message.seq,
+            duplicate: true,
+        };
         if ordinal > self.journal.writer().committed() {
             self.release_after(ordinal, Release::Answer(job.origin, accepted));
         } else {
@@ -256,7 +293,11 @@ impl Owner {
         seen: &[Seen],
         out: &mut Out,
     ) -> Result<(), ApiError> {
-        let first = seen.iter().flatten().next().map(|(message, _)| message.clone());
+        let first = seen
+            .iter()
+            .flatten()
+            .next()
+            .map(|(message, _)| message.clone());
         let mut msg = std::mem::take(&mut job.msg);
         if let Some(first) = &first {
             msg.server_msg_id.clone_from(&first.server_msg_id);
@@ -264,7 +305,11 @@ impl Owner {
         } else {
             msg.server_msg_id = self.server_ids.fresh();
             if !job.may_set_time || msg.send_time == 0 {
-                let of = |t: &Target| self.conversations.get(&t.conversation_id).map(|c| c.send_time(now.unix_ms));
+                let of = |t: &Target| {
+                    self.conversations
+                        .get(&t.conversation_id)
+                        .map(|c| c.send_time(now.unix_ms))
+                };
                 msg.send_time = targets.iter().filter_map(of).max().unwrap_or(now.unix_ms);
             }
         }
@@ -281,18 +326,24 @@ impl Owner {
         let mut wait_for = 0;
         if !targets.iter().any(|t| t.stored) {
             for id in [streams::chat_id(&msg)?, streams::notification_id(&msg)] {
-                wait_for = wait_for.max(self.conversations.get(&id).map_or(0, |c| c.last_ordinal()));
+                wait_for =
+                    wait_for.max(self.conversations.get(&id).map_or(0, |c| c.last_ordinal()));
             }
         }
 
         let mut parts = Vec::with_capacity(targets.len());
         let mut records = Vec::with_capacity(targets.len());
         let mut seq = 0;
-        for ((target, seen), mut msg) in targets.iter().zip(seen).zip(streams::shaped(msg, targets)) {
+        for ((target, seen), mut msg) in targets.iter().zip(seen).zip(streams::shaped(msg, targets))
+        {
             if seen.is_some() {
                 continue;
             }
-            let conversation = if target.stored { self.conversations.get(&target.conversation_id) } else { None };
+            let conversation = if target.stored {
+                self.conversations.get(&target.conversation_id)
+            } else {
+                None
+            };
             msg.seq = conversation.map_or(0, |c| c.max_seq + 1);
             let message = Bytes::from(msg.encode_to_vec());
             if target.stored {
@@ -324,7 +375,9 @@ impl Owner {
         // From here on nothing fails: seqs are given.
         let stored = self.journal.writer().stored_ordinal();
         for (_, record, known) in records {
-            let Record::Message(message) = &record else { continue };
+            let Record::Message(message) = &record else {
+                continue;
+            };
             let id = message.conversation_id.clone();
             let ordinal = self.journal.push(record);
             if let Some(conversation) = self.conversations.get(&id) {
@@ -334,8 +387,16 @@ impl Owner {
             wait_for = ordinal;
         }
         self.stats.accepted += 1;
-        let accepted = Accepted { reply, seq, duplicate: false };
-        let delivery = Delivery { receivers, operation_id: job.operation_id.clone(), parts };
+        let accepted = Accepted {
+            reply,
+            seq,
+            duplicate: false,
+        };
+        let delivery = Delivery {
+            receivers,
+            operation_id: job.operation_id.clone(),
+            parts,
+        };
         if wait_for > self.journal.writer().committed() {
             self.release_after(wait_for, Release::Answer(job.origin, accepted));
             self.release_after(wait_for, Release::Deliver(delivery));
@@ -344,83 +405,6 @@ impl Owner {
             delivery.send(self.config.cores, out);
         }
         Ok(())
-    }
-
-    /// Keeps something until a record is durable, behind all that waits for the same record.
-    fn release_after(&mut self, ordinal: Ordinal, release: Release) {
-        // Nearly always at the end: only what is not a new record itself waits for an older one.
-        let at = self.releases.partition_point(|(other, _)| *other <= ordinal);
-        self.releases.insert(at, (ordinal, release));
-    }
-
-    /// Everything up to this record is durable: lets go what waited for it, in order.
-    pub(super) fn release(&mut self, committed: Ordinal, out: &mut Out) {
-        let mut gathered: Option<Delivery> = None;
-        while self.releases.front().is_some_and(|(ordinal, _)| *ordinal <= committed)
-            && let Some((_, release)) = self.releases.pop_front()
-        {
-            let delivery = match release {
-                // An answer goes out before the push of its message, whatever is gathered.
-                Release::Answer(origin, accepted) => {
-                    self.answer(origin, Ok(accepted), out);
-                    continue;
-                }
-                Release::Deliver(delivery) => delivery,
-            };
-            gathered = Some(match gathered.take() {
-                None => delivery,
-                Some(mut before) => match before.join(delivery) {
-                    Ok(()) => before,
-                    Err(delivery) => {
-                        before.send(self.config.cores, out);
-                        delivery
-                    }
-                },
-            });
-        }
-        if let Some(delivery) = gathered {
-            delivery.send(self.config.cores, out);
-        }
-    }
-
-    /// Refuses a message.
-    pub(super) fn refuse(&mut self, origin: Origin, error: ApiError, out: &mut Out) {
-        self.stats.refused += 1;
-        self.answer(origin, Err(error), out);
-    }
-
-    fn answer(&mut self, origin: Origin, result: Result<Accepted, ApiError>, out: &mut Out) {
-        match origin {
-            Origin::Session { home, conn, request } => {
-                let result = result.map(|accepted| accepted.reply);
-                out.ring(home, RingItem::SendDone(Box::new(SendDone { conn, request, result })));
-            }
-            Origin::Control { core, correlation } => {
-                let answer = match result {
-                    Ok(accepted) => ToControl::Published {
-                        err_code: 0,
-                        err_detail: String::new(),
-                        server_msg_id: accepted.reply.server_msg_id,
-                        send_time: accepted.reply.send_time,
-                        seq: accepted.seq,
-                        duplicate: accepted.duplicate,
-                    },
-                    Err(error) => ToControl::Published {
-                        err_code: error.code,
-                        err_detail: error.detail.into_owned(),
-                        server_msg_id: String::new(),
-                        send_time: 0,
-                        seq: 0,
-                        duplicate: false,
-                    },
-                };
-                if core == self.config.core {
-                    self.published(correlation, answer, out);
-                } else {
-                    out.ring(core, RingItem::PublishDone { correlation, answer: Box::new(answer) });
-                }
-            }
-        }
     }
 
     /// The core that orders a message.
@@ -447,7 +431,10 @@ fn refusal(refusal: Refusal) -> ApiError {
 /// Who gets the push (spec: message.md 6.7).
 fn receivers(msg: &ringwire_protocol::pb::sdkws::MsgData, also: Vec<String>) -> Receivers {
     if msg.session_type == SESSION_GROUP {
-        return Receivers::Group { group_id: msg.group_id.clone(), also };
+        return Receivers::Group {
+            group_id: msg.group_id.clone(),
+            also,
+        };
     }
     let mut users = vec![msg.recv_id.clone()];
     let sender = checks::option(msg, "senderSync").then(|| msg.send_id.clone());

@@ -1,7 +1,9 @@
 //! Which streams a message goes to, and in which shape (spec: message.md 6.5, sync.md 8).
 
 use super::checks::{option, unknown_session_type};
-use ringwire_protocol::conversation_id::{self as ids, SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE};
+use ringwire_protocol::conversation_id::{
+    self as ids, SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE,
+};
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb::sdkws::MsgData;
 use xxhash_rust::xxh3::xxh3_128;
@@ -50,13 +52,28 @@ pub fn targets(msg: &MsgData) -> Result<Vec<Target>, ApiError> {
     let chat = chat_id(msg)?;
     let stored = option(msg, "history");
     if option(msg, "isNotNotification") {
-        return Ok(vec![Target { conversation_id: chat, notification: false, stored, copy: false }]);
+        return Ok(vec![Target {
+            conversation_id: chat,
+            notification: false,
+            stored,
+            copy: false,
+        }]);
     }
     let mut targets = Vec::with_capacity(2);
     if option(msg, "isSendMsg") {
-        targets.push(Target { conversation_id: chat, notification: false, stored: true, copy: true });
+        targets.push(Target {
+            conversation_id: chat,
+            notification: false,
+            stored: true,
+            copy: true,
+        });
     }
-    targets.push(Target { conversation_id: notification_id(msg), notification: true, stored, copy: false });
+    targets.push(Target {
+        conversation_id: notification_id(msg),
+        notification: true,
+        stored,
+        copy: false,
+    });
     Ok(targets)
 }
 
@@ -66,7 +83,10 @@ pub fn shaped(msg: MsgData, targets: &[Target]) -> Vec<MsgData> {
         return vec![msg];
     }
     let mut copy = msg.clone();
-    copy.options = ["offlinePush", "unreadCount"].iter().map(|key| ((*key).into(), option(&msg, key))).collect();
+    copy.options = ["offlinePush", "unreadCount"]
+        .iter()
+        .map(|key| ((*key).into(), option(&msg, key)))
+        .collect();
     // The copy alone counts as unread and pushes offline, or the receiver would get both twice.
     let mut notice = msg;
     for key in ["offlinePush", "unreadCount"] {
@@ -86,7 +106,11 @@ pub struct ServerIds {
 impl ServerIds {
     /// From the randomness of this process start.
     pub fn new(seed: [u8; 16], core: u16) -> Self {
-        Self { seed, core, given: 0 }
+        Self {
+            seed,
+            core,
+            given: 0,
+        }
     }
 
     /// A fresh id: 32 hex digits.

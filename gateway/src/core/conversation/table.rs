@@ -105,32 +105,55 @@ impl Conversation {
 
     fn remember(&mut self, message: KnownMessage, ordinal: Ordinal) {
         if !message.client_msg_id.is_empty() {
-            self.index.insert(hash(&message.send_id, &message.client_msg_id), message.seq);
+            self.index
+                .insert(hash(&message.send_id, &message.client_msg_id), message.seq);
         }
         self.known.push_back(Known { message, ordinal });
     }
 
     /// Whether this message was sent before.
-    pub fn look_up(&self, send_id: &str, client_msg_id: &str, create_time: i64, now: i64) -> Sighting {
-        let found = self.index.get(&hash(send_id, client_msg_id)).and_then(|seq| {
-            let at = self.known.partition_point(|k| k.message.seq < *seq);
-            self.known.get(at)
-        });
+    pub fn look_up(
+        &self,
+        send_id: &str,
+        client_msg_id: &str,
+        create_time: i64,
+        now: i64,
+    ) -> Sighting {
+        let found = self
+            .index
+            .get(&hash(send_id, client_msg_id))
+            .and_then(|seq| {
+                let at = self.known.partition_point(|k| k.message.seq < *seq);
+                self.known.get(at)
+            });
         if let Some(known) = found
             && known.message.send_id == send_id
             && known.message.client_msg_id == client_msg_id
         {
-            let ordinal = if known.ordinal == FOREIGN { 0 } else { known.ordinal };
+            let ordinal = if known.ordinal == FOREIGN {
+                0
+            } else {
+                known.ordinal
+            };
             return Sighting::Known(known.message.clone(), ordinal);
         }
         let covered = self.covered_from == i64::MIN
-            || (create_time > self.covered_from.saturating_add(CLOCK_SLACK_MS) && create_time <= now + CLOCK_SLACK_MS);
-        if covered { Sighting::New } else { Sighting::Unsure }
+            || (create_time > self.covered_from.saturating_add(CLOCK_SLACK_MS)
+                && create_time <= now + CLOCK_SLACK_MS);
+        if covered {
+            Sighting::New
+        } else {
+            Sighting::Unsure
+        }
     }
 
     /// The sendTime of a message sequenced now: never before that of the one before it.
     pub fn send_time(&self, now: i64) -> i64 {
-        if self.last_send_time > now + AHEAD_MS { now } else { now.max(self.last_send_time) }
+        if self.last_send_time > now + AHEAD_MS {
+            now
+        } else {
+            now.max(self.last_send_time)
+        }
     }
 
     /// Takes the next seq for a message.
@@ -167,7 +190,9 @@ impl Conversation {
     }
 
     fn forget_oldest(&mut self) {
-        let Some(oldest) = self.known.pop_front() else { return };
+        let Some(oldest) = self.known.pop_front() else {
+            return;
+        };
         let key = hash(&oldest.message.send_id, &oldest.message.client_msg_id);
         if self.index.get(&key) == Some(&oldest.message.seq) {
             self.index.remove(&key);
@@ -195,10 +220,17 @@ impl Conversations {
         let mut held = Clock::new(limit);
         for (id, head) in recovered {
             let ordinal = if head.foreign { FOREIGN } else { RECOVERED };
-            let conversation = Conversation::new(head.max_seq, head.last_send_time, head.recent, ordinal);
+            let conversation =
+                Conversation::new(head.max_seq, head.last_send_time, head.recent, ordinal);
             held.insert(id, conversation, |_| false);
         }
-        Self { held, opening: HashMap::new(), wanted: Vec::new(), tail, due: VecDeque::new() }
+        Self {
+            held,
+            opening: HashMap::new(),
+            wanted: Vec::new(),
+            tail,
+            due: VecDeque::new(),
+        }
     }
 
     /// Conversations held.
@@ -250,10 +282,13 @@ impl Conversations {
             _ => vec![None; ids.len()],
         };
         for (id, state) in ids.into_iter().zip(states) {
-            let Some(waiters) = self.opening.remove(&id) else { continue };
+            let Some(waiters) = self.opening.remove(&id) else {
+                continue;
+            };
             match state {
                 Some(state) => {
-                    let conversation = Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
+                    let conversation =
+                        Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
                     self.held.insert(id, conversation, |c| c.stored(stored));
                     ready.extend(waiters);
                 }
@@ -266,12 +301,17 @@ impl Conversations {
     /// The link is lost: nothing under way will be answered.
     pub fn link_down(&mut self) -> Vec<Waiter> {
         self.wanted.clear();
-        self.opening.drain().flat_map(|(_, waiters)| waiters).collect()
+        self.opening
+            .drain()
+            .flat_map(|(_, waiters)| waiters)
+            .collect()
     }
 
     /// A message was added: sees to it that the oldest are forgotten in time.
     pub fn trim_later(&mut self, id: &str, stored: Ordinal, now: i64) {
-        let Some(conversation) = self.held.get(id) else { return };
+        let Some(conversation) = self.held.get(id) else {
+            return;
+        };
         if conversation.known.len() > KEEP_MESSAGES {
             conversation.trim(self.tail, stored, now);
         }
@@ -284,8 +324,12 @@ impl Conversations {
     /// Forgets what need not be known any more of a few conversations whose time has come.
     pub fn trim_due(&mut self, stored: Ordinal, now: i64) {
         for _ in 0..TRIM_STEPS {
-            let Some((_, id)) = self.due.pop_front_if(|(at, _)| *at <= now) else { return };
-            let Some(conversation) = self.held.peek(&id) else { continue };
+            let Some((_, id)) = self.due.pop_front_if(|(at, _)| *at <= now) else {
+                return;
+            };
+            let Some(conversation) = self.held.peek(&id) else {
+                continue;
+            };
             conversation.trim(self.tail, stored, now);
             conversation.queued = conversation.known.len() > self.tail;
             if conversation.queued {
@@ -297,12 +341,18 @@ impl Conversations {
 
     /// Stored messages of the conversation changed: only what control has not stored stays known.
     pub fn forget_stored(&mut self, id: &str, stored: Ordinal) {
-        let Some(conversation) = self.held.get(id) else { return };
+        let Some(conversation) = self.held.get(id) else {
+            return;
+        };
         if conversation.stored(stored) {
             self.held.remove(id);
             return;
         }
-        while conversation.known.front().is_some_and(|k| k.ordinal <= stored) {
+        while conversation
+            .known
+            .front()
+            .is_some_and(|k| k.ordinal <= stored)
+        {
             conversation.forget_oldest();
         }
     }
@@ -327,14 +377,27 @@ mod tests {
     /// One conversation with ten messages, a second apart from time 0, ordinals 1 to 10.
     fn ten() -> Conversations {
         let mut table = Conversations::new(10, TAIL, vec![]);
-        let waiter = Waiter { lane: String::new(), job: 1 };
+        let waiter = Waiter {
+            lane: String::new(),
+            job: 1,
+        };
         table.want("c", &waiter);
         assert_eq!(table.question(), Some(vec!["c".to_string()]));
-        let empty = ConversationState { max_seq: 0, max_send_time: 0, recent: vec![] };
-        assert_eq!(table.arrived(vec!["c".into()], Ok(vec![empty]), 0), (vec![waiter], vec![]));
+        let empty = ConversationState {
+            max_seq: 0,
+            max_send_time: 0,
+            recent: vec![],
+        };
+        assert_eq!(
+            table.arrived(vec!["c".into()], Ok(vec![empty]), 0),
+            (vec![waiter], vec![])
+        );
         for seq in 1..=10 {
             let now = (seq - 1) * 1_000;
-            table.get("c").expect("held").append(known(seq, now), seq as Ordinal);
+            table
+                .get("c")
+                .expect("held")
+                .append(known(seq, now), seq as Ordinal);
             table.trim_later("c", 0, now);
         }
         table
@@ -362,24 +425,47 @@ mod tests {
     fn a_trimmed_table_is_sure_only_of_what_it_covers() {
         let mut table = ten();
         let look = |table: &mut Conversations, id: &str, create_time| {
-            table.get("c").expect("held").look_up("a", id, create_time, 200_000)
+            table
+                .get("c")
+                .expect("held")
+                .look_up("a", id, create_time, 200_000)
         };
-        assert_eq!(look(&mut table, "new", 1), Sighting::New, "it covers everything");
+        assert_eq!(
+            look(&mut table, "new", 1),
+            Sighting::New,
+            "it covers everything"
+        );
         table.trim_due(10, 200_000);
-        assert_eq!(look(&mut table, "m9", 1), Sighting::Known(known(9, 8_000), 9));
+        assert_eq!(
+            look(&mut table, "m9", 1),
+            Sighting::Known(known(9, 8_000), 9)
+        );
         assert_eq!(look(&mut table, "m1", 0), Sighting::Unsure);
         assert_eq!(look(&mut table, "new", 7_000), Sighting::Unsure);
         assert_eq!(look(&mut table, "new", 10_000), Sighting::New);
         assert_eq!(look(&mut table, "new", 200_000), Sighting::New);
-        assert_eq!(look(&mut table, "new", 250_000), Sighting::Unsure, "from the future");
-        assert_eq!(table.get("c").expect("held").look_up("b", "m9", 200_000, 200_000), Sighting::New);
+        assert_eq!(
+            look(&mut table, "new", 250_000),
+            Sighting::Unsure,
+            "from the future"
+        );
+        assert_eq!(
+            table
+                .get("c")
+                .expect("held")
+                .look_up("b", "m9", 200_000, 200_000),
+            Sighting::New
+        );
     }
 
     #[test]
     fn however_busy_only_so_many_stored_messages_are_known() {
         let mut table = ten();
         for seq in 11..=(KEEP_MESSAGES as i64 + 500) {
-            table.get("c").expect("held").append(known(seq, 10_000), seq as Ordinal);
+            table
+                .get("c")
+                .expect("held")
+                .append(known(seq, 10_000), seq as Ordinal);
             table.trim_later("c", Ordinal::MAX - 1, 10_000);
         }
         assert_eq!(held(&mut table), KEEP_MESSAGES);
@@ -390,7 +476,10 @@ mod tests {
     fn times_ascend_unless_somebody_set_one_far_ahead() {
         let mut conversation = Conversation::new(0, 0, vec![], 0);
         conversation.append(known(1, 5_000), 1);
-        assert_eq!((conversation.send_time(4_000), conversation.send_time(6_000)), (5_000, 6_000));
+        assert_eq!(
+            (conversation.send_time(4_000), conversation.send_time(6_000)),
+            (5_000, 6_000)
+        );
         conversation.append(known(2, 10_000_000), 2);
         assert_eq!(conversation.send_time(6_000), 6_000);
     }

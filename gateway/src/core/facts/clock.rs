@@ -24,7 +24,11 @@ pub struct Clock<K, V> {
 impl<K: Eq + Hash + Clone, V> Clock<K, V> {
     /// An empty map.
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), slots: HashMap::new(), hand: VecDeque::new() }
+        Self {
+            limit: limit.max(1),
+            slots: HashMap::new(),
+            hand: VecDeque::new(),
+        }
     }
 
     /// Entries held.
@@ -73,9 +77,13 @@ impl<K: Eq + Hash + Clone, V> Clock<K, V> {
             return;
         }
         let mut steps = STEPS;
-        while (self.slots.len() >= self.limit || self.hand.len() >= self.limit.saturating_mul(2)) && steps > 0 {
+        while (self.slots.len() >= self.limit || self.hand.len() >= self.limit.saturating_mul(2))
+            && steps > 0
+        {
             steps -= 1;
-            let Some(candidate) = self.hand.pop_front() else { break };
+            let Some(candidate) = self.hand.pop_front() else {
+                break;
+            };
             match self.slots.get_mut(&candidate) {
                 None => {}
                 Some(slot) if slot.used || !may_go(&slot.value) => {

@@ -46,7 +46,11 @@ pub struct Facts {
 impl Facts {
     /// Empty, for at most `limit` facts.
     pub fn new(limit: usize) -> Self {
-        Self { known: Clock::new(limit), fetches: HashMap::new(), wanted: Vec::new() }
+        Self {
+            known: Clock::new(limit),
+            fetches: HashMap::new(),
+            wanted: Vec::new(),
+        }
     }
 
     /// Facts held.
@@ -85,7 +89,10 @@ impl Facts {
 
     /// A member of a group.
     pub fn member(&mut self, group_id: &str, user_id: &str) -> Option<Option<MemberFact>> {
-        let key = FactKey::Member { group_id: group_id.into(), user_id: user_id.into() };
+        let key = FactKey::Member {
+            group_id: group_id.into(),
+            user_id: user_id.into(),
+        };
         match self.known.get(&key)? {
             Fact::Member(fact) => Some(fact.clone()),
             _ => None,
@@ -106,7 +113,13 @@ impl Facts {
             return;
         }
         self.wanted.push(key.clone());
-        self.fetches.insert(key, Fetch { waiters: vec![waiter.clone()], changed: false });
+        self.fetches.insert(
+            key,
+            Fetch {
+                waiters: vec![waiter.clone()],
+                changed: false,
+            },
+        );
     }
 
     /// The next question to control, if any.
@@ -126,13 +139,19 @@ impl Facts {
             _ => vec![None; keys.len()],
         };
         for (key, value) in keys.into_iter().zip(values) {
-            let Some(fetch) = self.fetches.get_mut(&key) else { continue };
+            let Some(fetch) = self.fetches.get_mut(&key) else {
+                continue;
+            };
             if fetch.changed {
                 fetch.changed = false;
                 self.wanted.push(key);
                 continue;
             }
-            let waiters = self.fetches.remove(&key).map(|f| f.waiters).unwrap_or_default();
+            let waiters = self
+                .fetches
+                .remove(&key)
+                .map(|f| f.waiters)
+                .unwrap_or_default();
             match value.filter(|value| matches(&key, value)) {
                 Some(value) => {
                     self.known.insert(key, value, |_| true);
@@ -147,13 +166,18 @@ impl Facts {
     /// The link is lost: nothing under way will be answered.
     pub fn link_down(&mut self) -> Vec<Waiter> {
         self.wanted.clear();
-        self.fetches.drain().flat_map(|(_, fetch)| fetch.waiters).collect()
+        self.fetches
+            .drain()
+            .flat_map(|(_, fetch)| fetch.waiters)
+            .collect()
     }
 
     /// Nothing known can be trusted any more.
     pub fn forget_all(&mut self) {
         self.known.clear();
-        self.fetches.values_mut().for_each(|fetch| fetch.changed = true);
+        self.fetches
+            .values_mut()
+            .for_each(|fetch| fetch.changed = true);
     }
 
     /// The world changed.
@@ -162,12 +186,17 @@ impl Facts {
             FactChange::User(user) => self.forget(&FactKey::User(user.clone())),
             FactChange::Pair(a, b) => self.forget(&FactKey::Pair(a.clone(), b.clone())),
             // A dismissed group refuses before its members are looked at, and never comes back.
-            FactChange::Group(group) | FactChange::GroupGone(group) => self.forget(&FactKey::Group(group.clone())),
+            FactChange::Group(group) | FactChange::GroupGone(group) => {
+                self.forget(&FactKey::Group(group.clone()))
+            }
             FactChange::Members { group_id, user_ids }
             | FactChange::Joined { group_id, user_ids }
             | FactChange::Left { group_id, user_ids } => {
                 for user_id in user_ids {
-                    self.forget(&FactKey::Member { group_id: group_id.clone(), user_id: user_id.clone() });
+                    self.forget(&FactKey::Member {
+                        group_id: group_id.clone(),
+                        user_id: user_id.clone(),
+                    });
                 }
             }
             FactChange::Conversation(_) | FactChange::Token(_) => {}
@@ -200,11 +229,17 @@ mod tests {
     use super::*;
 
     fn waiter(job: u64) -> Waiter {
-        Waiter { lane: "a_b".into(), job }
+        Waiter {
+            lane: "a_b".into(),
+            job,
+        }
     }
 
     fn user(level: i32) -> Fact {
-        Fact::User(Some(UserFact { level, global_recv_opt: 0 }))
+        Fact::User(Some(UserFact {
+            level,
+            global_recv_opt: 0,
+        }))
     }
 
     #[test]
@@ -218,7 +253,13 @@ mod tests {
         assert_eq!(facts.question(), None);
         let arrived = facts.arrived(vec![key], Ok(vec![user(1)]));
         assert_eq!(arrived.ready, [waiter(1), waiter(2), waiter(3)]);
-        assert_eq!(facts.user("a"), Some(Some(UserFact { level: 1, global_recv_opt: 0 })));
+        assert_eq!(
+            facts.user("a"),
+            Some(Some(UserFact {
+                level: 1,
+                global_recv_opt: 0
+            }))
+        );
     }
 
     #[test]
@@ -228,11 +269,23 @@ mod tests {
         facts.want(key.clone(), &waiter(1));
         assert!(facts.question().is_some());
         facts.changed(&FactChange::User("a".into()));
-        assert_eq!(facts.arrived(vec![key.clone()], Ok(vec![user(1)])), Arrived::default());
+        assert_eq!(
+            facts.arrived(vec![key.clone()], Ok(vec![user(1)])),
+            Arrived::default()
+        );
         assert_eq!(facts.user("a"), None);
         assert_eq!(facts.question(), Some(vec![key.clone()]));
-        assert_eq!(facts.arrived(vec![key], Ok(vec![user(2)])).ready, [waiter(1)]);
-        assert_eq!(facts.user("a"), Some(Some(UserFact { level: 2, global_recv_opt: 0 })));
+        assert_eq!(
+            facts.arrived(vec![key], Ok(vec![user(2)])).ready,
+            [waiter(1)]
+        );
+        assert_eq!(
+            facts.user("a"),
+            Some(Some(UserFact {
+                level: 2,
+                global_recv_opt: 0
+            }))
+        );
     }
 
     #[test]
@@ -249,12 +302,21 @@ mod tests {
 
     #[test]
     fn members_are_forgotten_with_every_change_that_names_them() {
-        let key = FactKey::Member { group_id: "g".into(), user_id: "a".into() };
+        let key = FactKey::Member {
+            group_id: "g".into(),
+            user_id: "a".into(),
+        };
         let mut facts = Facts::new(10);
         let (group_id, user_ids) = ("g".to_string(), vec!["a".to_string()]);
         for change in [
-            FactChange::Members { group_id: group_id.clone(), user_ids: user_ids.clone() },
-            FactChange::Joined { group_id: group_id.clone(), user_ids: user_ids.clone() },
+            FactChange::Members {
+                group_id: group_id.clone(),
+                user_ids: user_ids.clone(),
+            },
+            FactChange::Joined {
+                group_id: group_id.clone(),
+                user_ids: user_ids.clone(),
+            },
             FactChange::Left { group_id, user_ids },
         ] {
             facts.want(key.clone(), &waiter(1));

@@ -40,6 +40,11 @@ impl PushFrames {
             .clone()
     }
 
+    /// Whether an encoding that was asked for is larger than SDKs read.
+    pub fn too_large(&self) -> bool {
+        self.made.iter().any(|made| matches!(made, Some(None)))
+    }
+
     /// How many encodings were made.
     pub fn encoded(&self) -> u64 {
         self.made.iter().flatten().count() as u64

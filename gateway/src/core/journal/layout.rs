@@ -49,7 +49,9 @@ pub const fn place(position: u64, segment_bytes: u64) -> (u64, u64) {
 /// Largest record (header and padding included) that fits a segment.
 pub const fn max_record(segment_bytes: u64) -> usize {
     let room = segment_bytes as usize - HEADER_LEN - SEAL_LEN;
-    let largest = ringwire_link::record::padded(ringwire_link::record::HEADER_LEN + ringwire_link::record::MAX_PAYLOAD);
+    let largest = ringwire_link::record::padded(
+        ringwire_link::record::HEADER_LEN + ringwire_link::record::MAX_PAYLOAD,
+    );
     if room < largest { room } else { largest }
 }
 

@@ -12,7 +12,9 @@ pub mod stream;
 mod tests;
 pub mod writer;
 
-pub use recovery::{ConversationHead, JournalSpan, Recovered, Recovery, RecoveryError, Seeds, ordering_key, seeds};
+pub use recovery::{
+    ConversationHead, JournalSpan, Recovered, Recovery, RecoveryError, Seeds, ordering_key, seeds,
+};
 pub use stream::StreamError;
 pub use writer::{Ordinal, Refusal};
 
@@ -50,7 +52,12 @@ impl Journal {
         board: Arc<Board>,
     ) -> Self {
         let start = layout::first_position(0, segment_bytes);
-        let fresh = JournalSpan { journal: core, first: start, end: start, last_segment: 0 };
+        let fresh = JournalSpan {
+            journal: core,
+            first: start,
+            end: start,
+            last_segment: 0,
+        };
         Self {
             number: core,
             writer: Writer::new(epoch, segment_bytes, max_bytes, own),
@@ -105,7 +112,9 @@ impl Journal {
         self.board.raise(self.number, records_end);
         self.commits += 1;
         self.committed_bytes += commit.records.len() as u64;
-        let streamed = self.streams.committed(commit.start, commit.records, commit.end, out);
+        let streamed = self
+            .streams
+            .committed(commit.start, commit.records, commit.end, out);
         self.check(streamed, out)?;
         Some(commit.ordinal)
     }
@@ -153,7 +162,9 @@ impl Journal {
             Err(error) => {
                 if !self.dead {
                     self.dead = true;
-                    out.act(Action::Fatal { reason: error.to_string() });
+                    out.act(Action::Fatal {
+                        reason: error.to_string(),
+                    });
                 }
                 None
             }

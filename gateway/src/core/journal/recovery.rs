@@ -65,7 +65,9 @@ pub enum RecoveryError {
         error: layout::HeaderError,
     },
     /// The file belongs elsewhere: its header names another journal, segment or size.
-    #[error("journal {journal}, segment {segment}: the file {what} is {found}, expected {expected}")]
+    #[error(
+        "journal {journal}, segment {segment}: the file {what} is {found}, expected {expected}"
+    )]
     Mismatch {
         /// Which journal.
         journal: u16,
@@ -166,19 +168,36 @@ impl Recovery {
             segment,
             error,
         })?;
-        self.expect(segment, "journal number", header.journal.into(), self.journal.into())?;
+        self.expect(
+            segment,
+            "journal number",
+            header.journal.into(),
+            self.journal.into(),
+        )?;
         self.expect(segment, "segment number", header.segment, segment)?;
-        self.expect(segment, "segment size", header.segment_bytes, self.segment_bytes)?;
+        self.expect(
+            segment,
+            "segment size",
+            header.segment_bytes,
+            self.segment_bytes,
+        )?;
         self.expect(segment, "length", bytes.len() as u64, self.segment_bytes)?;
         if self.first.is_none() {
             self.position = layout::first_position(segment, self.segment_bytes);
             self.first = Some(self.position);
         } else if segment != self.last_segment + 1 {
-            return Err(RecoveryError::Missing { journal: self.journal, segment: self.last_segment + 1 });
+            return Err(RecoveryError::Missing {
+                journal: self.journal,
+                segment: self.last_segment + 1,
+            });
         }
         self.last_segment = segment;
         self.max_epoch = self.max_epoch.max(header.epoch);
-        if self.ended.is_some() { self.search(segment, bytes, layout::HEADER_LEN) } else { self.walk(segment, bytes) }
+        if self.ended.is_some() {
+            self.search(segment, bytes, layout::HEADER_LEN)
+        } else {
+            self.walk(segment, bytes)
+        }
     }
 
     /// The result; `None` when no segment was fed.
@@ -186,12 +205,22 @@ impl Recovery {
     /// # Errors
     /// [`RecoveryError`]: the gateway must not start.
     pub fn finish(self) -> Result<Option<Recovered>, RecoveryError> {
-        let Some(first) = self.first else { return Ok(None) };
+        let Some(first) = self.first else {
+            return Ok(None);
+        };
         if self.ended.is_none() {
             // The last segment is sealed, and a seal is written only once the next segment exists.
-            return Err(RecoveryError::Missing { journal: self.journal, segment: self.last_segment + 1 });
+            return Err(RecoveryError::Missing {
+                journal: self.journal,
+                segment: self.last_segment + 1,
+            });
         }
-        let span = JournalSpan { journal: self.journal, first, end: self.position, last_segment: self.last_segment };
+        let span = JournalSpan {
+            journal: self.journal,
+            first,
+            end: self.position,
+            last_segment: self.last_segment,
+        };
         Ok(Some(Recovered {
             span,
             max_epoch: self.max_epoch,
@@ -201,11 +230,23 @@ impl Recovery {
         }))
     }
 
-    fn expect(&self, segment: u64, what: &'static str, found: u64, expected: u64) -> Result<(), RecoveryError> {
+    fn expect(
+        &self,
+        segment: u64,
+        what: &'static str,
+        found: u64,
+        expected: u64,
+    ) -> Result<(), RecoveryError> {
         if found == expected {
             return Ok(());
         }
-        Err(RecoveryError::Mismatch { journal: self.journal, segment, what, found, expected })
+        Err(RecoveryError::Mismatch {
+            journal: self.journal,
+            segment,
+            what,
+            found,
+            expected,
+        })
     }
 
     /// Takes records until the seal, or until something is not readable.
@@ -219,7 +260,9 @@ impl Recovery {
                 self.position = layout::first_position(segment + 1, self.segment_bytes);
                 return Ok(());
             }
-            let Ok((header, record, length)) = record::read(rest, self.position) else { break };
+            let Ok((header, record, length)) = record::read(rest, self.position) else {
+                break;
+            };
             if header.epoch < self.epoch || self.take(record).is_none() {
                 break;
             }
@@ -236,7 +279,10 @@ impl Recovery {
     fn search(&mut self, segment: u64, bytes: &[u8], from: usize) -> Result<(), RecoveryError> {
         let base = segment * self.segment_bytes;
         let mut offset = from;
-        while let Some(rest) = bytes.get(offset..).filter(|rest| rest.len() >= record::HEADER_LEN) {
+        while let Some(rest) = bytes
+            .get(offset..)
+            .filter(|rest| rest.len() >= record::HEADER_LEN)
+        {
             let position = base + offset as u64;
             // Records and seals both name their position here.
             if rest[8..16] != position.to_le_bytes() {
@@ -253,7 +299,12 @@ impl Recovery {
             };
             if durable > self.position {
                 let (segment, offset) = layout::place(self.position, self.segment_bytes);
-                return Err(RecoveryError::Damaged { journal: self.journal, segment, offset, durable });
+                return Err(RecoveryError::Damaged {
+                    journal: self.journal,
+                    segment,
+                    offset,
+                    durable,
+                });
             }
             self.max_epoch = self.max_epoch.max(epoch);
             if epoch >= self.epoch {
@@ -269,7 +320,10 @@ impl Recovery {
             Record::TokenKick(kick) => self.token_kicks.push(kick),
             Record::Message(message) => {
                 let msg = MsgData::decode(message.msg).ok()?;
-                let head = self.conversations.entry(message.conversation_id).or_default();
+                let head = self
+                    .conversations
+                    .entry(message.conversation_id)
+                    .or_default();
                 if head.ordering_key.is_empty() {
                     head.ordering_key = ordering_key(&msg);
                 }
@@ -313,12 +367,27 @@ pub struct Seeds {
 /// Distributes recovered journals over the cores of this run.
 pub fn seeds(journals: Vec<Recovered>, cores: u16) -> Seeds {
     let cores = cores.max(1);
-    let epoch = journals.iter().map(|j| j.max_epoch).max().unwrap_or(0).saturating_add(1);
-    let entries = journals.iter().map(|j| usize::from(j.span.journal) + 1).max().unwrap_or(0).max(cores.into());
+    let epoch = journals
+        .iter()
+        .map(|j| j.max_epoch)
+        .max()
+        .unwrap_or(0)
+        .saturating_add(1);
+    let entries = journals
+        .iter()
+        .map(|j| usize::from(j.span.journal) + 1)
+        .max()
+        .unwrap_or(0)
+        .max(cores.into());
     let mut seeds = Seeds {
         epoch,
         positions: vec![0; entries],
-        owners: (0..cores).map(|_| OwnerSeed { epoch, ..OwnerSeed::default() }).collect(),
+        owners: (0..cores)
+            .map(|_| OwnerSeed {
+                epoch,
+                ..OwnerSeed::default()
+            })
+            .collect(),
         token_kicks: vec![Vec::new(); cores.into()],
     };
     let mut merged: HashMap<String, ConversationHead> = HashMap::new();
@@ -346,7 +415,9 @@ pub fn seeds(journals: Vec<Recovered>, cores: u16) -> Seeds {
     }
     for (id, head) in merged {
         let owner = slot::core_of(&head.ordering_key, cores);
-        seeds.owners[usize::from(owner)].conversations.push((id, head));
+        seeds.owners[usize::from(owner)]
+            .conversations
+            .push((id, head));
     }
     seeds
 }

@@ -98,19 +98,33 @@ impl Stream {
     }
 
     fn open(&self) -> bool {
-        self.next < self.end && self.under_way_bytes < WINDOW_BYTES && self.under_way.len() < WINDOW_FRAMES
+        self.next < self.end
+            && self.under_way_bytes < WINDOW_BYTES
+            && self.under_way.len() < WINDOW_FRAMES
     }
 
     fn send(&mut self, bytes: Vec<u8>, to: u64, out: &mut Out) {
         self.under_way.push_back((to, bytes.len()));
         self.under_way_bytes += bytes.len();
-        out.link(0, ToControl::Journal { journal: self.journal, from: self.next, to, bytes });
+        out.link(
+            0,
+            ToControl::Journal {
+                journal: self.journal,
+                from: self.next,
+                to,
+                bytes,
+            },
+        );
         self.next = to;
     }
 
     fn stored(&mut self, position: u64) -> Result<(), StreamError> {
         if position > self.end {
-            return Err(StreamError::Beyond { journal: self.journal, stored: position, end: self.end });
+            return Err(StreamError::Beyond {
+                journal: self.journal,
+                stored: position,
+                end: self.end,
+            });
         }
         self.stored = self.stored.max(position);
         while let Some((to, length)) = self.under_way.front().copied()
@@ -146,8 +160,18 @@ pub struct Streams {
 impl Streams {
     /// The own journal and orphans.
     pub fn new(own: JournalSpan, orphans: &[JournalSpan], segment_bytes: u64) -> Self {
-        let streams = std::iter::once(&own).chain(orphans).map(|span| Stream::new(*span, segment_bytes)).collect();
-        Self { segment_bytes, connected: false, streams, fresh: VecDeque::new(), fresh_bytes: 0, reading: None }
+        let streams = std::iter::once(&own)
+            .chain(orphans)
+            .map(|span| Stream::new(*span, segment_bytes))
+            .collect();
+        Self {
+            segment_bytes,
+            connected: false,
+            streams,
+            fresh: VecDeque::new(),
+            fresh_bytes: 0,
+            reading: None,
+        }
     }
 
     /// First position still there, of each journal.
@@ -163,13 +187,24 @@ impl Streams {
     ///
     /// # Errors
     /// [`StreamError`].
-    pub fn welcome(&mut self, stored: &[JournalPosition], out: &mut Out) -> Result<u64, StreamError> {
+    pub fn welcome(
+        &mut self,
+        stored: &[JournalPosition],
+        out: &mut Out,
+    ) -> Result<u64, StreamError> {
         self.connected = true;
         for stream in &mut self.streams {
-            let named = stored.iter().find(|p| p.journal == stream.journal).map_or(0, |p| p.position);
+            let named = stored
+                .iter()
+                .find(|p| p.journal == stream.journal)
+                .map_or(0, |p| p.position);
             let first = layout::first_position(stream.first_segment, self.segment_bytes);
             if named < first && stream.first_segment > 0 {
-                return Err(StreamError::Before { journal: stream.journal, stored: named, first });
+                return Err(StreamError::Before {
+                    journal: stream.journal,
+                    stored: named,
+                    first,
+                });
             }
             stream.under_way.clear();
             stream.under_way_bytes = 0;
@@ -190,12 +225,22 @@ impl Streams {
     ///
     /// # Errors
     /// [`StreamError`].
-    pub fn committed(&mut self, start: u64, records: Bytes, end: u64, out: &mut Out) -> Result<(), StreamError> {
+    pub fn committed(
+        &mut self,
+        start: u64,
+        records: Bytes,
+        end: u64,
+        out: &mut Out,
+    ) -> Result<(), StreamError> {
         if let Some(own) = self.streams.first_mut() {
             own.end = end;
         }
         self.fresh_bytes += records.len();
-        self.fresh.push_back(Fresh { start, records, end });
+        self.fresh.push_back(Fresh {
+            start,
+            records,
+            end,
+        });
         while self.fresh_bytes > MEMORY_BYTES
             && let Some(old) = self.fresh.pop_front()
         {
@@ -222,7 +267,9 @@ impl Streams {
     /// # Errors
     /// [`StreamError`].
     pub fn read(&mut self, position: u64, bytes: &[u8], out: &mut Out) -> Result<(), StreamError> {
-        let Some((index, asked)) = self.reading else { return Ok(()) };
+        let Some((index, asked)) = self.reading else {
+            return Ok(());
+        };
         if asked != position {
             return Ok(());
         }
@@ -232,13 +279,17 @@ impl Streams {
             && self.connected
             && stream.next == position
         {
-            let (length, sealed) = whole_records(bytes, position).map_err(|error| StreamError::Unreadable {
-                journal: stream.journal,
-                position,
-                error,
-            })?;
+            let (length, sealed) =
+                whole_records(bytes, position).map_err(|error| StreamError::Unreadable {
+                    journal: stream.journal,
+                    position,
+                    error,
+                })?;
             let to = if sealed {
-                layout::first_position(layout::place(position, self.segment_bytes).0 + 1, self.segment_bytes)
+                layout::first_position(
+                    layout::place(position, self.segment_bytes).0 + 1,
+                    self.segment_bytes,
+                )
             } else {
                 position + length as u64
             };
@@ -254,16 +305,26 @@ impl Streams {
         if let Some(own) = self.streams.first_mut() {
             while own.open() {
                 let after = self.fresh.partition_point(|f| f.end <= own.next);
-                let Some(fresh) = self.fresh.get(after).filter(|f| f.start <= own.next) else { break };
+                let Some(fresh) = self.fresh.get(after).filter(|f| f.start <= own.next) else {
+                    break;
+                };
                 let mut bytes = Vec::new();
                 let mut to = own.next;
                 for fresh in self.fresh.range(after..) {
                     let from = (to - fresh.start) as usize;
                     let rest = fresh.records.get(from..).unwrap_or_default();
                     let room = FRAME_BYTES.saturating_sub(bytes.len());
-                    let length = if rest.len() <= room { rest.len() } else { cut(rest, room, bytes.is_empty()) };
+                    let length = if rest.len() <= room {
+                        rest.len()
+                    } else {
+                        cut(rest, room, bytes.is_empty())
+                    };
                     bytes.extend_from_slice(&rest[..length]);
-                    to = if length == rest.len() { fresh.end } else { to + length as u64 };
+                    to = if length == rest.len() {
+                        fresh.end
+                    } else {
+                        to + length as u64
+                    };
                     // A frame ends with its segment, so that control can count positions along its bytes.
                     if length < rest.len() || to != fresh.start + fresh.records.len() as u64 {
                         break;
@@ -282,10 +343,18 @@ impl Streams {
             let stream = &self.streams[index];
             let (segment, offset) = layout::place(stream.next, self.segment_bytes);
             let committed_here = stream.end - stream.next;
-            let length = committed_here.min(self.segment_bytes - offset).min(READ_BYTES) as usize;
+            let length = committed_here
+                .min(self.segment_bytes - offset)
+                .min(READ_BYTES) as usize;
             self.reading = Some((index, stream.next));
             let (journal, position) = (stream.journal, stream.next);
-            out.act(Action::JournalRead { journal, segment, offset, length, position });
+            out.act(Action::JournalRead {
+                journal,
+                segment,
+                offset,
+                length,
+                position,
+            });
         }
         Ok(())
     }
@@ -294,10 +363,16 @@ impl Streams {
     /// being read.
     fn release(&mut self, out: &mut Out) {
         for (index, stream) in self.streams.iter_mut().enumerate() {
-            let read = self.reading.filter(|(of, _)| *of == index).map_or(u64::MAX, |(_, position)| position);
+            let read = self
+                .reading
+                .filter(|(of, _)| *of == index)
+                .map_or(u64::MAX, |(_, position)| position);
             let kept = stream.end.min(stream.stored).min(read);
             while stream.first_segment < layout::place(kept, self.segment_bytes).0 {
-                out.act(Action::SegmentRelease { journal: stream.journal, segment: stream.first_segment });
+                out.act(Action::SegmentRelease {
+                    journal: stream.journal,
+                    segment: stream.first_segment,
+                });
                 stream.first_segment += 1;
             }
         }
@@ -327,7 +402,9 @@ fn whole_records(bytes: &[u8], position: u64) -> Result<(usize, bool), RecordErr
             return Ok((length, true));
         }
         match record::check(rest, at) {
-            Ok(header) if length > 0 && length + header.record_len() > FRAME_BYTES => return Ok((length, false)),
+            Ok(header) if length > 0 && length + header.record_len() > FRAME_BYTES => {
+                return Ok((length, false));
+            }
             Ok(header) => length += header.record_len(),
             Err(_) if length > 0 => return Ok((length, false)),
             Err(error) => return Err(error),

@@ -153,7 +153,10 @@ impl Writer {
     /// # Errors
     /// [`Refusal`].
     pub fn room(&self, lengths: &[usize]) -> Result<(), Refusal> {
-        if lengths.iter().any(|l| *l > layout::max_record(self.segment_bytes)) {
+        if lengths
+            .iter()
+            .any(|l| *l > layout::max_record(self.segment_bytes))
+        {
             return Err(Refusal::TooLarge);
         }
         let sum: u64 = lengths.iter().map(|l| *l as u64).sum();
@@ -161,11 +164,16 @@ impl Writer {
             return Err(Refusal::Full);
         }
         let left = self.segment_bytes - self.offset - layout::SEAL_LEN as u64;
-        let beyond = !self.has(self.segment) || (!self.has(self.segment + 1) && self.gathered_bytes + sum > left);
+        let beyond = !self.has(self.segment)
+            || (!self.has(self.segment + 1) && self.gathered_bytes + sum > left);
         if self.failing && beyond {
             return Err(Refusal::Full);
         }
-        if self.gathered_bytes + sum > MAX_GATHERED { Err(Refusal::Busy) } else { Ok(()) }
+        if self.gathered_bytes + sum > MAX_GATHERED {
+            Err(Refusal::Busy)
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes a record for which there is [`Writer::room`].
@@ -179,7 +187,8 @@ impl Writer {
 
     /// Takes a token kick; it may wait for a full journal. `false` when too many do.
     pub fn push_kick(&mut self, record: Record) -> bool {
-        if self.waiting_kicks >= MAX_WAITING_KICKS || Self::record_len(&record) > layout::max_record(self.segment_bytes)
+        if self.waiting_kicks >= MAX_WAITING_KICKS
+            || Self::record_len(&record) > layout::max_record(self.segment_bytes)
         {
             return false;
         }
@@ -196,7 +205,11 @@ impl Writer {
     pub fn flush(&mut self, now: Now, out: &mut Out) {
         self.write(out);
         let half_full = self.offset + self.gathered_bytes > self.segment_bytes / 2;
-        let wanted = if half_full { self.segment + 1 } else { self.segment };
+        let wanted = if half_full {
+            self.segment + 1
+        } else {
+            self.segment
+        };
         let due = self.retry_at.is_none_or(|at| at <= now.mono_ms);
         if !self.has(wanted) && self.asked.is_none() && due {
             let next = self.ready.map_or(self.segment, |ready| ready + 1);
@@ -225,7 +238,13 @@ impl Writer {
                 break;
             }
             // Writes are one at a time, so everything before this one is durable by now.
-            record::append(record, start + bytes.len() as u64, start, self.epoch, &mut bytes);
+            record::append(
+                record,
+                start + bytes.len() as u64,
+                start,
+                self.epoch,
+                &mut bytes,
+            );
             self.gathered_bytes -= *length as u64;
             if matches!(record, Record::TokenKick(_)) {
                 self.waiting_kicks -= 1;
@@ -236,14 +255,28 @@ impl Writer {
         let length = bytes.len();
         self.offset += length as u64;
         if full && self.has(segment + 1) {
-            Seal { position: self.end(), durable: start, epoch: self.epoch }.append(&mut bytes);
+            Seal {
+                position: self.end(),
+                durable: start,
+                epoch: self.epoch,
+            }
+            .append(&mut bytes);
             (self.segment, self.offset) = (segment + 1, layout::HEADER_LEN as u64);
         } else if length == 0 {
             return;
         }
         let bytes = Bytes::from(bytes);
-        self.writing = Some(Commit { ordinal, start, records: bytes.slice(..length), end: self.end() });
-        out.act(Action::JournalWrite { segment, offset, bytes });
+        self.writing = Some(Commit {
+            ordinal,
+            start,
+            records: bytes.slice(..length),
+            end: self.end(),
+        });
+        out.act(Action::JournalWrite {
+            segment,
+            offset,
+            bytes,
+        });
     }
 
     /// The write in progress is durable.
@@ -286,6 +319,10 @@ impl Writer {
 
     /// When [`Writer::flush`] has something to do again.
     pub fn deadline(&self) -> Option<u64> {
-        if self.asked.is_some() { None } else { self.retry_at }
+        if self.asked.is_some() {
+            None
+        } else {
+            self.retry_at
+        }
     }
 }

@@ -13,8 +13,15 @@ fn without_control_the_known_flows_and_the_unknown_fails_at_once() {
     rig.link_down();
     assert_eq!(rig.code(text("a", "b", "2")), 0);
     assert_eq!(rig.code(text("a", "c", "1")), 500);
-    let old = MsgData { create_time: 1, ..text("b", "a", "old") };
-    assert_eq!(rig.code(old), 0, "the whole conversation is known, so no look-up is needed");
+    let old = MsgData {
+        create_time: 1,
+        ..text("b", "a", "old")
+    };
+    assert_eq!(
+        rig.code(old),
+        0,
+        "the whole conversation is known, so no look-up is needed"
+    );
     rig.link_up();
     assert_eq!(rig.code(text("a", "c", "1")), 0);
     assert_eq!(rig.control.messages["si_a_b"].len(), 3);
@@ -28,7 +35,11 @@ fn what_waits_for_control_fails_when_the_link_is_lost() {
     }
     assert_eq!(rig.owner.stats().waiting, 3);
     rig.link_down();
-    let codes: Vec<_> = rig.done().into_iter().map(|done| done.result.map_err(|e| e.code)).collect();
+    let codes: Vec<_> = rig
+        .done()
+        .into_iter()
+        .map(|done| done.result.map_err(|e| e.code))
+        .collect();
     assert_eq!(codes, [Err(500), Err(500), Err(500)]);
     assert_eq!(rig.owner.stats().waiting, 0);
     rig.link_up();
@@ -41,8 +52,12 @@ fn a_failing_database_fails_the_messages_that_need_it() {
     rig.send(text("a", "b", "1"));
     for (correlation, body) in std::mem::take(&mut rig.asked) {
         let answer = match body {
-            ToControl::FetchFacts { .. } => ToGateway::Facts { facts: Err("locked".into()) },
-            ToControl::OpenConversations { .. } => ToGateway::Conversations { states: Err("locked".into()) },
+            ToControl::FetchFacts { .. } => ToGateway::Facts {
+                facts: Err("locked".into()),
+            },
+            ToControl::OpenConversations { .. } => ToGateway::Conversations {
+                states: Err("locked".into()),
+            },
             other => panic!("unexpected {other:?}"),
         };
         rig.turn(|owner, now, out| owner.link(now, correlation, answer, out));
@@ -79,7 +94,11 @@ fn too_many_waiting_in_one_lane_are_refused() {
     for n in 0..limit + 2 {
         rig.send(text("a", "b", &format!("m{n}")));
     }
-    let refused: Vec<_> = rig.done().into_iter().map(|done| done.result.map_err(|e| e.code)).collect();
+    let refused: Vec<_> = rig
+        .done()
+        .into_iter()
+        .map(|done| done.result.map_err(|e| e.code))
+        .collect();
     assert_eq!(refused, [Err(429), Err(429)]);
     rig.settle();
     assert_eq!(rig.done().len(), limit);
@@ -92,7 +111,10 @@ fn a_full_disk_refuses_and_heals() {
     rig.disk_full = true;
     let mut sent = 1;
     let refused = loop {
-        rig.send(MsgData { content: vec![b'x'; 3_000].into(), ..text("a", "b", &format!("m{sent}")) });
+        rig.send(MsgData {
+            content: vec![b'x'; 3_000].into(),
+            ..text("a", "b", &format!("m{sent}"))
+        });
         rig.sync();
         rig.answer();
         rig.make_segments();
@@ -103,7 +125,10 @@ fn a_full_disk_refuses_and_heals() {
         }
         assert!(sent < 1_000);
     };
-    assert_eq!((refused.code, refused.detail.as_ref()), (500, "journal full"));
+    assert_eq!(
+        (refused.code, refused.detail.as_ref()),
+        (500, "journal full")
+    );
     let deadline = rig.owner.deadline().expect("tries again");
     assert!(deadline <= rig.now.mono_ms + 1_000);
     rig.disk_full = false;
@@ -120,7 +145,11 @@ fn a_journal_that_control_does_not_store_is_bounded() {
     rig.code(text("a", "b", "0"));
     rig.link_down();
     let mut sent = 0;
-    while rig.code(MsgData { content: vec![b'x'; 1_000].into(), ..text("a", "b", &format!("m{sent}")) }) == 0 {
+    while rig.code(MsgData {
+        content: vec![b'x'; 1_000].into(),
+        ..text("a", "b", &format!("m{sent}"))
+    }) == 0
+    {
         sent += 1;
         assert!(sent < 100);
     }
@@ -135,10 +164,29 @@ fn publishes_are_answered_after_the_commit_and_only_on_their_own_connection() {
     let mut rig = Rig::new();
     rig.code(text("a", "b", "warm"));
     rig.publish(2, &text("a", "b", "1"), false);
-    assert!(!rig.asked.iter().any(|(_, body)| matches!(body, ToControl::Published { .. })));
+    assert!(
+        !rig.asked
+            .iter()
+            .any(|(_, body)| matches!(body, ToControl::Published { .. }))
+    );
     rig.sync();
-    let answer = rig.asked.iter().find(|(correlation, _)| *correlation == 2).map(|(_, body)| body.clone());
-    assert!(matches!(answer, Some(ToControl::Published { err_code: 0, seq: 2, duplicate: false, .. })), "{answer:?}");
+    let answer = rig
+        .asked
+        .iter()
+        .find(|(correlation, _)| *correlation == 2)
+        .map(|(_, body)| body.clone());
+    assert!(
+        matches!(
+            answer,
+            Some(ToControl::Published {
+                err_code: 0,
+                seq: 2,
+                duplicate: false,
+                ..
+            })
+        ),
+        "{answer:?}"
+    );
     rig.asked.clear();
     rig.publish(4, &text("a", "b", "2"), false);
     rig.link_down();
@@ -146,8 +194,22 @@ fn publishes_are_answered_after_the_commit_and_only_on_their_own_connection() {
     rig.link_up();
     assert!(!rig.asked.iter().any(|(correlation, _)| *correlation == 4));
     rig.publish(6, &text("a", "b", "2"), false);
-    let answer = rig.asked.iter().find(|(correlation, _)| *correlation == 6).map(|(_, body)| body.clone());
-    assert!(matches!(answer, Some(ToControl::Published { duplicate: true, seq: 3, .. })), "{answer:?}");
+    let answer = rig
+        .asked
+        .iter()
+        .find(|(correlation, _)| *correlation == 6)
+        .map(|(_, body)| body.clone());
+    assert!(
+        matches!(
+            answer,
+            Some(ToControl::Published {
+                duplicate: true,
+                seq: 3,
+                ..
+            })
+        ),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -155,12 +217,23 @@ fn checked_publishes_are_refused_like_sends_and_bad_ones_are_named() {
     let mut rig = Rig::new();
     rig.publish(2, &text("a", "nobody", "1"), true);
     rig.settle();
-    let junk = Publish { msg: vec![0xff; 9], operation_id: String::new(), check: false, also: vec![] };
+    let junk = Publish {
+        msg: vec![0xff; 9],
+        operation_id: String::new(),
+        check: false,
+        also: vec![],
+    };
     rig.turn(|owner, now, out| owner.link(now, 4, ToGateway::Publish(junk), out));
     let codes: Vec<i32> = rig
         .asked
         .iter()
-        .filter_map(|(_, body)| if let ToControl::Published { err_code, .. } = body { Some(*err_code) } else { None })
+        .filter_map(|(_, body)| {
+            if let ToControl::Published { err_code, .. } = body {
+                Some(*err_code)
+            } else {
+                None
+            }
+        })
         .collect();
     assert_eq!(codes, [1004, 1001]);
 }
@@ -190,10 +263,20 @@ fn a_publish_that_reached_the_wrong_core_is_answered_by_the_one_it_came_to() {
         .expect("some");
     rig.publish(2, &text("a", &stray, "1"), false);
     let (core, item) = rig.rung.remove(0);
-    let RingItem::Publish { origin: 0, correlation: 2, .. } = item else { panic!("{item:?}") };
+    let RingItem::Publish {
+        origin: 0,
+        correlation: 2,
+        ..
+    } = item
+    else {
+        panic!("{item:?}")
+    };
     assert_eq!(core, 1);
     let answer = ToControl::Heartbeat;
-    let done = RingItem::PublishDone { correlation: 2, answer: Box::new(answer.clone()) };
+    let done = RingItem::PublishDone {
+        correlation: 2,
+        answer: Box::new(answer.clone()),
+    };
     rig.turn(|owner, now, out| owner.ring(now, 1, done, out));
     assert!(rig.asked.contains(&(2, answer)));
 }

@@ -39,10 +39,20 @@ fn a_message_still_on_its_way_to_the_disk_is_answered_with_the_first() {
 #[test]
 fn sender_and_conversation_belong_to_the_key() {
     let mut rig = Rig::new();
-    for msg in [text("a", "b", "1"), text("b", "a", "1"), text("a", "c", "1")] {
+    for msg in [
+        text("a", "b", "1"),
+        text("b", "a", "1"),
+        text("a", "c", "1"),
+    ] {
         assert_eq!(rig.code(msg), 0);
     }
-    assert_eq!((rig.control.messages["si_a_b"].len(), rig.control.messages["si_a_c"].len()), (2, 1));
+    assert_eq!(
+        (
+            rig.control.messages["si_a_b"].len(),
+            rig.control.messages["si_a_c"].len()
+        ),
+        (2, 1)
+    );
     assert_eq!(rig.code(text("a", "b", "")), 0);
     assert_eq!(rig.code(text("a", "b", "")), 0);
     assert_eq!(rig.control.messages["si_a_b"].len(), 4, "no id, no check");
@@ -72,23 +82,53 @@ fn an_old_message_is_looked_up_in_the_database() {
     let mut rig = Rig::new();
     for n in 0..200 {
         rig.now.unix_ms += 1_000;
-        assert_eq!(rig.code(MsgData { create_time: rig.now.unix_ms, ..text("a", "b", &format!("m{n}")) }), 0);
+        assert_eq!(
+            rig.code(MsgData {
+                create_time: rig.now.unix_ms,
+                ..text("a", "b", &format!("m{n}"))
+            }),
+            0
+        );
     }
-    assert!(rig.control.searched.is_empty(), "fresh messages need no look-up");
+    assert!(
+        rig.control.searched.is_empty(),
+        "fresh messages need no look-up"
+    );
     rig.pushes();
     let first = rig.control.messages["si_a_b"][&1].clone();
-    rig.send(MsgData { create_time: START + 1_000, ..text("a", "b", "m0") });
+    rig.send(MsgData {
+        create_time: START + 1_000,
+        ..text("a", "b", "m0")
+    });
     assert!(rig.done().is_empty());
     // What comes behind it waits its turn.
-    rig.send(MsgData { create_time: rig.now.unix_ms, ..text("a", "b", "new") });
+    rig.send(MsgData {
+        create_time: rig.now.unix_ms,
+        ..text("a", "b", "new")
+    });
     rig.settle();
     let done = rig.done();
-    assert_eq!(done[0].result.as_ref().expect("known").server_msg_id, first.server_msg_id);
+    assert_eq!(
+        done[0].result.as_ref().expect("known").server_msg_id,
+        first.server_msg_id
+    );
     assert_eq!(rig.control.searched, ["m0"]);
     assert_eq!(rig.pushes(), [("b,a".into(), "si_a_b".into(), vec![201])]);
     // A message that only claims to be old, or from the future, is looked up and then sent.
-    assert_eq!(rig.code(MsgData { create_time: 5, ..text("a", "b", "claims") }), 0);
-    assert_eq!(rig.code(MsgData { create_time: rig.now.unix_ms + 60_000, ..text("a", "b", "future") }), 0);
+    assert_eq!(
+        rig.code(MsgData {
+            create_time: 5,
+            ..text("a", "b", "claims")
+        }),
+        0
+    );
+    assert_eq!(
+        rig.code(MsgData {
+            create_time: rig.now.unix_ms + 60_000,
+            ..text("a", "b", "future")
+        }),
+        0
+    );
     assert_eq!(rig.control.searched, ["m0", "claims", "future"]);
     assert_eq!(rig.control.messages["si_a_b"].len(), 203);
 }
@@ -98,7 +138,9 @@ fn a_conversation_opened_late_knows_its_newest_messages() {
     let mut rig = Rig::new();
     rig.code(text("a", "b", "1"));
     let first = rig.control.messages["si_a_b"][&1].server_msg_id.clone();
-    rig.turn(|owner, now, out| owner.fact_changes(now, &[FactChange::Conversation("si_a_b".into())], out));
+    rig.turn(|owner, now, out| {
+        owner.fact_changes(now, &[FactChange::Conversation("si_a_b".into())], out)
+    });
     assert_eq!(rig.owner.stats().conversations, 0);
     rig.send(text("a", "b", "1"));
     rig.settle();
@@ -116,7 +158,11 @@ fn conversations_are_forgotten_only_once_stored() {
         rig.send(text("a", &format!("u{n}"), "1"));
     }
     // Facts and conversations are answered; control does not store anything yet.
-    while rig.asked.iter().any(|(_, body)| !matches!(body, ToControl::Journal { .. })) {
+    while rig
+        .asked
+        .iter()
+        .any(|(_, body)| !matches!(body, ToControl::Journal { .. }))
+    {
         let asked = std::mem::take(&mut rig.asked);
         for (correlation, body) in asked {
             if matches!(body, ToControl::Journal { .. }) {
@@ -139,7 +185,11 @@ fn conversations_are_forgotten_only_once_stored() {
     for peer in ["b", "c"] {
         assert_eq!(rig.code(text("a", peer, "1")), 0);
     }
-    assert!(rig.owner.stats().conversations <= 3, "{:?}", rig.owner.stats());
+    assert!(
+        rig.owner.stats().conversations <= 3,
+        "{:?}",
+        rig.owner.stats()
+    );
 }
 
 #[test]
@@ -147,19 +197,37 @@ fn a_chat_copy_that_is_known_does_not_hide_a_notification_that_is_not() {
     let mut rig = Rig::new();
     let notice = with(text("a", "b", "n1"), &[("isNotNotification", false)]);
     // A crash cut the journal between the two records: only the copy survived.
-    let copy = MsgData { seq: 1, server_msg_id: "s".repeat(32), send_time: START, ..text("a", "b", "n1") };
-    rig.control.messages.entry("si_a_b".into()).or_default().insert(1, copy);
+    let copy = MsgData {
+        seq: 1,
+        server_msg_id: "s".repeat(32),
+        send_time: START,
+        ..text("a", "b", "n1")
+    };
+    rig.control
+        .messages
+        .entry("si_a_b".into())
+        .or_default()
+        .insert(1, copy);
     rig.publish(2, &notice, false);
     rig.settle();
     assert_eq!(rig.pushes(), [("b,a".into(), "n_a_b".into(), vec![1])]);
-    assert_eq!(rig.control.messages["n_a_b"][&1].server_msg_id, "s".repeat(32));
+    assert_eq!(
+        rig.control.messages["n_a_b"][&1].server_msg_id,
+        "s".repeat(32)
+    );
     rig.publish(4, &notice, false);
     rig.settle();
     assert!(rig.pushes().is_empty(), "now both are known");
     let answers: Vec<bool> = rig
         .asked
         .iter()
-        .filter_map(|(_, body)| if let ToControl::Published { duplicate, .. } = body { Some(*duplicate) } else { None })
+        .filter_map(|(_, body)| {
+            if let ToControl::Published { duplicate, .. } = body {
+                Some(*duplicate)
+            } else {
+                None
+            }
+        })
         .collect();
     assert_eq!(answers, [false, true]);
 }

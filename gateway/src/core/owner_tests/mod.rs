@@ -5,3 +5,4 @@ mod control;
 mod duplicates;
 mod order;
 mod rig;
+mod world;

@@ -17,7 +17,10 @@ fn nothing_is_said_before_the_commit() {
     let before = rig.board.vector();
     rig.sync();
     assert!(rig.board.vector()[0].position > before[0].position);
-    assert!(matches!(rig.rung[0].1, RingItem::SendDone(_)), "the reply goes before the push");
+    assert!(
+        matches!(rig.rung[0].1, RingItem::SendDone(_)),
+        "the reply goes before the push"
+    );
     assert_eq!(rig.pushes(), [("b,a".into(), "si_a_b".into(), vec![2])]);
 }
 
@@ -33,7 +36,11 @@ fn messages_sent_during_a_write_share_the_next() {
     rig.settle();
     assert_eq!(rig.writes - writes, 2);
     assert_eq!(rig.done().len(), 10);
-    let seqs: Vec<i64> = rig.pushes().into_iter().flat_map(|(_, _, seqs)| seqs).collect();
+    let seqs: Vec<i64> = rig
+        .pushes()
+        .into_iter()
+        .flat_map(|(_, _, seqs)| seqs)
+        .collect();
     assert_eq!(seqs, (2..=11).collect::<Vec<_>>());
 }
 
@@ -50,7 +57,10 @@ fn a_message_that_waits_is_not_overtaken_in_its_lane_and_holds_up_no_other() {
     rig.sync();
     assert_eq!(rig.pushes(), [("c,b".into(), "si_b_c".into(), vec![2])]);
     rig.settle();
-    let ab: Vec<_> = rig.control.messages["si_a_b"].values().map(|m| m.client_msg_id.clone()).collect();
+    let ab: Vec<_> = rig.control.messages["si_a_b"]
+        .values()
+        .map(|m| m.client_msg_id.clone())
+        .collect();
     assert_eq!(ab, ["1", "2"]);
 }
 
@@ -59,15 +69,29 @@ fn stored_fields_are_filled_and_times_never_go_back() {
     let mut rig = Rig::new();
     rig.code(text("a", "b", "1"));
     rig.now.unix_ms -= 5_000;
-    rig.code(MsgData { send_time: 77, seq: 9, ..text("a", "b", "2") });
-    let admins = MsgData { send_time: 123, ..text("admin", "b", "3") };
+    rig.code(MsgData {
+        send_time: 77,
+        seq: 9,
+        ..text("a", "b", "2")
+    });
+    let admins = MsgData {
+        send_time: 123,
+        ..text("admin", "b", "3")
+    };
     rig.code(admins);
     let messages = &rig.control.messages["si_a_b"];
-    assert_eq!((messages[&1].send_time, messages[&2].send_time), (START, START), "the clock went back");
+    assert_eq!(
+        (messages[&1].send_time, messages[&2].send_time),
+        (START, START),
+        "the clock went back"
+    );
     assert_eq!(messages[&1].status, 2);
     assert_eq!(messages[&1].server_msg_id.len(), 32);
     assert_ne!(messages[&1].server_msg_id, messages[&2].server_msg_id);
-    assert_eq!(rig.control.messages["si_admin_b"][&1].send_time, 123, "admins may set it");
+    assert_eq!(
+        rig.control.messages["si_admin_b"][&1].send_time, 123,
+        "admins may set it"
+    );
 }
 
 #[test]
@@ -76,17 +100,32 @@ fn what_is_not_stored_keeps_its_place() {
     rig.code(text("a", "b", "first"));
     rig.pushes();
     rig.send(text("a", "b", "1"));
-    rig.send(with(MsgData { content_type: 113, ..text("a", "b", "t") }, &[("history", false), ("senderSync", false)]));
-    assert!(rig.rung.is_empty(), "typing waits for the message before it");
+    rig.send(with(
+        MsgData {
+            content_type: 113,
+            ..text("a", "b", "t")
+        },
+        &[("history", false), ("senderSync", false)],
+    ));
+    assert!(
+        rig.rung.is_empty(),
+        "typing waits for the message before it"
+    );
     rig.settle();
     assert_eq!(rig.done().len(), 2);
-    let expected = [("b,a".to_string(), "si_a_b".to_string(), vec![2]), ("b".into(), "si_a_b".into(), vec![0])];
+    let expected = [
+        ("b,a".to_string(), "si_a_b".to_string(), vec![2]),
+        ("b".into(), "si_a_b".into(), vec![0]),
+    ];
     assert_eq!(rig.pushes(), expected);
     let writes = rig.writes;
     rig.send(with(text("a", "b", "t2"), &[("history", false)]));
     assert_eq!(rig.pushes().len(), 1, "nothing before it: at once");
     rig.settle();
-    assert_eq!((rig.writes, rig.control.messages["si_a_b"].len()), (writes, 2));
+    assert_eq!(
+        (rig.writes, rig.control.messages["si_a_b"].len()),
+        (writes, 2)
+    );
 }
 
 #[test]
@@ -95,14 +134,25 @@ fn what_is_not_stored_keeps_its_order_among_its_like() {
     rig.code(text("a", "b", "first"));
     rig.code(text("a", "c", "first"));
     rig.pushes();
-    let typing = |id: &str| with(text("a", "b", id), &[("history", false), ("senderSync", false)]);
+    let typing = |id: &str| {
+        with(
+            text("a", "b", id),
+            &[("history", false), ("senderSync", false)],
+        )
+    };
     rig.send(text("a", "b", "in progress"));
     rig.send(text("a", "c", "gathered behind it"));
     rig.send(typing("t1"));
     rig.sync();
     rig.send(typing("t2"));
-    let expected = [("b,a".to_string(), "si_a_b".to_string(), vec![2]), ("b".into(), "si_a_b".into(), vec![0])];
-    assert_eq!(rig.pushes(), [expected.to_vec(), expected[1..].to_vec()].concat());
+    let expected = [
+        ("b,a".to_string(), "si_a_b".to_string(), vec![2]),
+        ("b".into(), "si_a_b".into(), vec![0]),
+    ];
+    assert_eq!(
+        rig.pushes(),
+        [expected.to_vec(), expected[1..].to_vec()].concat()
+    );
 }
 
 #[test]
@@ -116,36 +166,90 @@ fn a_notification_and_its_chat_copy_travel_together() {
         ("unreadCount", true),
         ("notPrivate", false),
     ];
-    let notice = with(MsgData { content_type: 1501, ..to_group("a", "g", "n1") }, &options);
+    let notice = with(
+        MsgData {
+            content_type: 1501,
+            ..to_group("a", "g", "n1")
+        },
+        &options,
+    );
     rig.publish(2, &notice, false);
     rig.settle();
-    let RingItem::DeliverGroup { push, .. } = &rig.rung[0].1 else { panic!("{:?}", rig.rung) };
+    let RingItem::DeliverGroup { push, .. } = &rig.rung[0].1 else {
+        panic!("{:?}", rig.rung)
+    };
     assert_eq!(rig.rung.len(), 1, "one frame");
-    assert_eq!(contents(push), [("sg_g".into(), vec![1]), ("n_g".into(), vec![1])]);
+    assert_eq!(
+        contents(push),
+        [("sg_g".into(), vec![1]), ("n_g".into(), vec![1])]
+    );
     assert_eq!(push.operation_id, "pub2");
     let push = PushMessages::decode(push.payload.clone()).expect("decodes");
-    let (copy, notice) = (&push.msgs["sg_g"].msgs[0], &push.notification_msgs["n_g"].msgs[0]);
-    assert_eq!(copy.options, [("offlinePush".to_string(), true), ("unreadCount".into(), true)].into());
-    assert_eq!((notice.options["offlinePush"], notice.options["unreadCount"]), (false, false));
+    let (copy, notice) = (
+        &push.msgs["sg_g"].msgs[0],
+        &push.notification_msgs["n_g"].msgs[0],
+    );
+    assert_eq!(
+        copy.options,
+        [
+            ("offlinePush".to_string(), true),
+            ("unreadCount".into(), true)
+        ]
+        .into()
+    );
+    assert_eq!(
+        (notice.options["offlinePush"], notice.options["unreadCount"]),
+        (false, false)
+    );
     assert!(!notice.options["isNotNotification"] && !notice.options["notPrivate"]);
-    assert_eq!((&copy.server_msg_id, copy.send_time), (&notice.server_msg_id, notice.send_time));
-    assert_eq!((&rig.control.messages["sg_g"][&1], &rig.control.messages["n_g"][&1]), (copy, notice));
+    assert_eq!(
+        (&copy.server_msg_id, copy.send_time),
+        (&notice.server_msg_id, notice.send_time)
+    );
+    assert_eq!(
+        (
+            &rig.control.messages["sg_g"][&1],
+            &rig.control.messages["n_g"][&1]
+        ),
+        (copy, notice)
+    );
 }
 
 #[test]
 fn a_notification_of_the_lightest_kind_has_a_stored_copy_and_no_seq_of_its_own() {
     let mut rig = Rig::new();
-    let notice = with(text("a", "b", "n1"), &[("isNotNotification", false), ("isSendMsg", true), ("history", false)]);
+    let notice = with(
+        text("a", "b", "n1"),
+        &[
+            ("isNotNotification", false),
+            ("isSendMsg", true),
+            ("history", false),
+        ],
+    );
     rig.publish(2, &notice, false);
     rig.settle();
-    assert_eq!(rig.pushes(), [("b,a".into(), "si_a_b".into(), vec![1]), ("b,a".into(), "n_a_b".into(), vec![0])]);
+    assert_eq!(
+        rig.pushes(),
+        [
+            ("b,a".into(), "si_a_b".into(), vec![1]),
+            ("b,a".into(), "n_a_b".into(), vec![0])
+        ]
+    );
     assert!(!rig.control.messages.contains_key("n_a_b"));
 }
 
 #[test]
 fn a_notification_account_has_its_own_chat_and_the_common_notification_stream() {
     let mut rig = Rig::new();
-    rig.publish(2, &MsgData { session_type: 4, content_type: 1400, ..text("oa", "b", "1") }, true);
+    rig.publish(
+        2,
+        &MsgData {
+            session_type: 4,
+            content_type: 1400,
+            ..text("oa", "b", "1")
+        },
+        true,
+    );
     rig.settle();
     assert_eq!(rig.pushes(), [("b,oa".into(), "sn_b_oa".into(), vec![1])]);
 }
@@ -172,7 +276,10 @@ fn receivers_on_other_cores_are_rung_there() {
     rig.link_up();
     let home = |user: &str| ringwire_protocol::slot::core_of(user, 3);
     let mine = |a: &str, b: &str| ringwire_protocol::slot::core_of(&format!("{a}_{b}"), 3) == 0;
-    let receiver = (0..).map(|n| format!("b{n}")).find(|b| mine("a", b) && home(b) != home("a")).expect("some");
+    let receiver = (0..)
+        .map(|n| format!("b{n}"))
+        .find(|b| mine("a", b) && home(b) != home("a"))
+        .expect("some");
     rig.control.user(&receiver);
     rig.code(text("a", &receiver, "1"));
     let mut cores: Vec<_> = rig.rung.iter().map(|(core, _)| *core).collect();
@@ -180,7 +287,10 @@ fn receivers_on_other_cores_are_rung_there() {
     let mut homes = [home("a"), home(&receiver)];
     homes.sort_unstable();
     assert_eq!(cores, homes);
-    let stray = (0..).map(|n| format!("b{n}")).find(|b| !mine("a", b)).expect("some");
+    let stray = (0..)
+        .map(|n| format!("b{n}"))
+        .find(|b| !mine("a", b))
+        .expect("some");
     rig.rung.clear();
     rig.send(text("a", &stray, "1"));
     let owner = ringwire_protocol::slot::core_of(&format!("a_{stray}"), 3);
@@ -190,8 +300,13 @@ fn receivers_on_other_cores_are_rung_there() {
 #[test]
 fn token_kicks_are_made_durable_and_reach_control() {
     let mut rig = Rig::new();
-    let kick = ringwire_link::record::TokenKickRecord { user_id: "a".into(), ..Default::default() };
-    rig.turn(|owner, now, out| owner.ring(now, 0, RingItem::TokenKick(Box::new(kick.clone())), out));
+    let kick = ringwire_link::record::TokenKickRecord {
+        user_id: "a".into(),
+        ..Default::default()
+    };
+    rig.turn(|owner, now, out| {
+        owner.ring(now, 0, RingItem::TokenKick(Box::new(kick.clone())), out)
+    });
     rig.settle();
     assert_eq!(rig.control.kicks, [kick]);
 }

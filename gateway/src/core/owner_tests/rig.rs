@@ -1,5 +1,6 @@
 //! One owner core with a disk and a control of its own, one step at a time or settled.
 
+use super::world::Control;
 use crate::core::board::Board;
 use crate::core::event::{Action, ConnId, Now};
 use crate::core::journal::{Recovery, layout, seeds};
@@ -8,134 +9,14 @@ use crate::core::owner::{Owner, OwnerConfig, OwnerSeed};
 use crate::core::ring::{Push, RingItem, SendDone, SendItem};
 use bytes::Bytes;
 use prost::Message as _;
-use ringwire_link::facts::{Fact, FactKey, GroupFact, MemberFact, PairFact, UserFact};
-use ringwire_link::message::{ConversationState, JournalPosition, KnownMessage, Publish, Welcome};
-use ringwire_link::record::{self, Record};
+use ringwire_link::message::{JournalPosition, Publish, Welcome};
 use ringwire_link::{ToControl, ToGateway};
 use ringwire_protocol::pb::sdkws::{MsgData, PushMessages};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) const SEGMENT: u64 = 4 << 10;
 pub(super) const START: i64 = 1_700_000_000_000;
-
-/// What control knows and stores.
-#[derive(Debug, Default)]
-pub(super) struct Control {
-    pub(super) facts: HashMap<FactKey, Fact>,
-    /// Conversation -> messages by seq.
-    pub(super) messages: BTreeMap<String, BTreeMap<i64, MsgData>>,
-    pub(super) positions: HashMap<u16, u64>,
-    /// Questions of each kind answered so far.
-    pub(super) fetches: Vec<Vec<FactKey>>,
-    pub(super) opened: Vec<String>,
-    pub(super) searched: Vec<String>,
-    pub(super) kicks: Vec<record::TokenKickRecord>,
-}
-
-impl Control {
-    fn known(msg: &MsgData) -> KnownMessage {
-        KnownMessage {
-            send_id: msg.send_id.clone(),
-            client_msg_id: msg.client_msg_id.clone(),
-            server_msg_id: msg.server_msg_id.clone(),
-            send_time: msg.send_time,
-            seq: msg.seq,
-        }
-    }
-
-    fn fact(&self, key: &FactKey) -> Fact {
-        let nothing = match key {
-            FactKey::User(_) => Fact::User(None),
-            FactKey::Pair(..) => Fact::Pair(PairFact::default()),
-            FactKey::Group(_) => Fact::Group(None),
-            FactKey::Member { .. } => Fact::Member(None),
-            FactKey::UserGroups(_) => Fact::UserGroups(vec![]),
-        };
-        self.facts.get(key).cloned().unwrap_or(nothing)
-    }
-
-    fn state(&self, id: &str) -> ConversationState {
-        let Some(messages) = self.messages.get(id) else {
-            return ConversationState { max_seq: 0, max_send_time: 0, recent: vec![] };
-        };
-        let newest = messages.values().last().expect("never empty");
-        let skip = messages.len().saturating_sub(64);
-        ConversationState {
-            max_seq: newest.seq,
-            max_send_time: newest.send_time,
-            recent: messages.values().skip(skip).map(Self::known).collect(),
-        }
-    }
-
-    /// Answers one frame; `None` when it needs no answer.
-    pub(super) fn answer(&mut self, body: ToControl) -> Option<ToGateway> {
-        Some(match body {
-            ToControl::FetchFacts { keys } => {
-                let facts = Ok(keys.iter().map(|k| self.fact(k)).collect());
-                self.fetches.push(keys);
-                ToGateway::Facts { facts }
-            }
-            ToControl::OpenConversations { ids } => {
-                let states = Ok(ids.iter().map(|id| self.state(id)).collect());
-                self.opened.extend(ids);
-                ToGateway::Conversations { states }
-            }
-            ToControl::FindDuplicate { conversation_id, send_id, client_msg_id } => {
-                let found = self.messages.get(&conversation_id).and_then(|messages| {
-                    messages.values().find(|m| m.send_id == send_id && m.client_msg_id == client_msg_id)
-                });
-                self.searched.push(client_msg_id);
-                ToGateway::Duplicate { found: Ok(found.map(Self::known)) }
-            }
-            ToControl::Journal { journal, from, to, bytes } => {
-                let position = self.positions.entry(journal).or_insert(from);
-                assert_eq!(*position, from, "frames join");
-                *position = to;
-                let mut at = 0;
-                while at < bytes.len() {
-                    let (_, record, length) = record::read(&bytes[at..], from + at as u64).expect("whole records");
-                    at += length;
-                    match record {
-                        Record::TokenKick(kick) => self.kicks.push(kick),
-                        Record::Message(m) => {
-                            let msg = MsgData::decode(m.msg).expect("decodes");
-                            let messages = self.messages.entry(m.conversation_id).or_default();
-                            assert_eq!(msg.seq, messages.keys().last().map_or(1, |s| s + 1), "no gap, no repeat");
-                            messages.insert(msg.seq, msg);
-                        }
-                    }
-                }
-                ToGateway::Stored(JournalPosition { journal, position: to })
-            }
-            _ => return None,
-        })
-    }
-
-    pub(super) fn user(&mut self, id: &str) -> &mut Self {
-        self.user_with(id, UserFact::default())
-    }
-
-    pub(super) fn user_with(&mut self, id: &str, fact: UserFact) -> &mut Self {
-        self.facts.insert(FactKey::User(id.into()), Fact::User(Some(fact)));
-        self
-    }
-
-    pub(super) fn pair(&mut self, a: &str, b: &str, fact: PairFact) {
-        self.facts.insert(FactKey::Pair(a.into(), b.into()), Fact::Pair(fact));
-    }
-
-    pub(super) fn group(&mut self, id: &str, status: i32, group_type: i32) -> &mut Self {
-        self.facts.insert(FactKey::Group(id.into()), Fact::Group(Some(GroupFact { status, group_type })));
-        self
-    }
-
-    pub(super) fn member(&mut self, group_id: &str, user_id: &str, role: i32, mute_end_ms: i64) -> &mut Self {
-        let key = FactKey::Member { group_id: group_id.into(), user_id: user_id.into() };
-        self.facts.insert(key, Fact::Member(Some(MemberFact { role, mute_end_ms })));
-        self
-    }
-}
 
 /// A write the owner asked for.
 type Write = (u64, u64, Bytes);
@@ -187,11 +68,20 @@ impl Rig {
         change(&mut config);
         let mut control = Control::default();
         control.user("a").user("b").user("c");
-        let owner = Owner::new(config.clone(), OwnerSeed { epoch: 1, ..OwnerSeed::default() });
+        let owner = Owner::new(
+            config.clone(),
+            OwnerSeed {
+                epoch: 1,
+                ..OwnerSeed::default()
+            },
+        );
         let mut rig = Self {
             owner,
             control,
-            now: Now { mono_ms: 0, unix_ms: START },
+            now: Now {
+                mono_ms: 0,
+                unix_ms: START,
+            },
             board,
             disk: BTreeMap::new(),
             writing: None,
@@ -252,10 +142,23 @@ impl Rig {
             match action {
                 Action::Ring { to, item } => self.rung.push((to, item)),
                 Action::Link { correlation, body } => self.asked.push((correlation, body)),
-                Action::JournalWrite { segment, offset, bytes } => {
-                    assert!(self.writing.replace((segment, offset, bytes)).is_none(), "one write at a time");
+                Action::JournalWrite {
+                    segment,
+                    offset,
+                    bytes,
+                } => {
+                    assert!(
+                        self.writing.replace((segment, offset, bytes)).is_none(),
+                        "one write at a time"
+                    );
                 }
-                Action::JournalRead { segment, offset, length, position, .. } => {
+                Action::JournalRead {
+                    segment,
+                    offset,
+                    length,
+                    position,
+                    ..
+                } => {
                     self.reads.push((segment, offset, length, position));
                 }
                 Action::SegmentCreate { segment } => self.segments.push(segment),
@@ -275,11 +178,26 @@ impl Rig {
     pub(super) fn link_up(&mut self) {
         let (_, journals) = self.owner.hello();
         for at in journals {
-            self.control.positions.entry(at.journal).or_insert(at.position);
+            self.control
+                .positions
+                .entry(at.journal)
+                .or_insert(at.position);
         }
-        let stored =
-            self.control.positions.iter().map(|(j, p)| JournalPosition { journal: *j, position: *p }).collect();
-        let welcome = Welcome { boot: 1, facts_version: 0, facts_current: false, stored };
+        let stored = self
+            .control
+            .positions
+            .iter()
+            .map(|(j, p)| JournalPosition {
+                journal: *j,
+                position: *p,
+            })
+            .collect();
+        let welcome = Welcome {
+            boot: 1,
+            facts_version: 0,
+            facts_current: false,
+            stored,
+        };
         self.turn(|owner, now, out| owner.link_up(now, &welcome, out));
     }
 
@@ -297,7 +215,12 @@ impl Rig {
                 continue;
             }
             let mut bytes = vec![0; SEGMENT as usize];
-            bytes[..layout::HEADER_LEN].copy_from_slice(&layout::header(0, segment, SEGMENT, self.owner.hello().0));
+            bytes[..layout::HEADER_LEN].copy_from_slice(&layout::header(
+                0,
+                segment,
+                SEGMENT,
+                self.owner.hello().0,
+            ));
             self.disk.insert(segment, bytes);
             self.turn(|owner, now, out| owner.segment_ready(now, segment, out));
         }
@@ -306,8 +229,11 @@ impl Rig {
 
     /// Finishes the write in progress.
     pub(super) fn sync(&mut self) -> bool {
-        let Some((segment, offset, bytes)) = self.writing.take() else { return false };
-        self.disk.get_mut(&segment).expect("segment exists")[offset as usize..][..bytes.len()].copy_from_slice(&bytes);
+        let Some((segment, offset, bytes)) = self.writing.take() else {
+            return false;
+        };
+        self.disk.get_mut(&segment).expect("segment exists")[offset as usize..][..bytes.len()]
+            .copy_from_slice(&bytes);
         self.writes += 1;
         self.turn(|owner, now, out| owner.journal_synced(now, out));
         true
@@ -336,7 +262,8 @@ impl Rig {
             let mut any = self.make_segments();
             for (segment, offset, length, position) in std::mem::take(&mut self.reads) {
                 any = true;
-                let bytes = Bytes::copy_from_slice(&self.disk[&segment][offset as usize..][..length]);
+                let bytes =
+                    Bytes::copy_from_slice(&self.disk[&segment][offset as usize..][..length]);
                 self.turn(|owner, now, out| owner.journal_read(now, position, &bytes, out));
             }
             if !(self.sync() | self.answer() | any) {
@@ -363,15 +290,20 @@ impl Rig {
 
     /// A question of control.
     pub(super) fn publish(&mut self, correlation: u64, msg: &MsgData, check: bool) {
-        let publish =
-            Publish { msg: msg.encode_to_vec(), operation_id: format!("pub{correlation}"), check, also: vec![] };
+        let publish = Publish {
+            msg: msg.encode_to_vec(),
+            operation_id: format!("pub{correlation}"),
+            check,
+            also: vec![],
+        };
         self.turn(|owner, now, out| owner.link(now, correlation, ToGateway::Publish(publish), out));
     }
 
     /// Outcomes of sends so far, by request; taken.
     pub(super) fn done(&mut self) -> Vec<SendDone> {
-        let (done, rest) =
-            std::mem::take(&mut self.rung).into_iter().partition(|(_, item)| matches!(item, RingItem::SendDone(_)));
+        let (done, rest) = std::mem::take(&mut self.rung)
+            .into_iter()
+            .partition(|(_, item)| matches!(item, RingItem::SendDone(_)));
         self.rung = rest;
         let unwrap = |(_, item)| match item {
             RingItem::SendDone(done) => *done,
@@ -415,7 +347,8 @@ impl Rig {
 pub(super) fn contents(push: &Push) -> Vec<(String, Vec<i64>)> {
     let push = PushMessages::decode(push.payload.clone()).expect("decodes");
     let all = push.msgs.into_iter().chain(push.notification_msgs);
-    all.map(|(id, pulled)| (id, pulled.msgs.iter().map(|m| m.seq).collect())).collect()
+    all.map(|(id, pulled)| (id, pulled.msgs.iter().map(|m| m.seq).collect()))
+        .collect()
 }
 
 /// A text from one user to another, written now.
@@ -435,11 +368,20 @@ pub(super) fn text(from: &str, to: &str, id: &str) -> MsgData {
 
 /// A text to a group.
 pub(super) fn to_group(from: &str, group_id: &str, id: &str) -> MsgData {
-    MsgData { recv_id: String::new(), group_id: group_id.into(), session_type: 3, ..text(from, "", id) }
+    MsgData {
+        recv_id: String::new(),
+        group_id: group_id.into(),
+        session_type: 3,
+        ..text(from, "", id)
+    }
 }
 
 /// The message with these options.
 pub(super) fn with(mut msg: MsgData, options: &[(&str, bool)]) -> MsgData {
-    msg.options.extend(options.iter().map(|(key, value)| ((*key).to_string(), *value)));
+    msg.options.extend(
+        options
+            .iter()
+            .map(|(key, value)| ((*key).to_string(), *value)),
+    );
     msg
 }

@@ -35,7 +35,9 @@ impl Hasher for ConnIdHasher {
 
     fn write_u64(&mut self, n: u64) {
         // The table takes its position from the low bits and its tag from the high ones.
-        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        self.0 = (self.0 ^ n)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
     }
 }
 

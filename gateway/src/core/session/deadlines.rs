@@ -119,6 +119,10 @@ impl Home {
                     self.end(key, End::Close(CloseCode::Policy, "token has expired"), out);
                     return;
                 }
+                if session.paused {
+                    // Its signs of life are not read: it cannot be blamed for silence.
+                    session.last_heard = now.mono_ms;
+                }
                 if session.last_heard + idle_timeout <= now.mono_ms {
                     self.stats.idle_closed += 1;
                     self.end(key, End::Close(CloseCode::Policy, "no sign of life"), out);

@@ -16,7 +16,7 @@ impl Home {
                 self.push_to_user(user_key, &mut frames, out);
             }
         }
-        self.stats.pushes_encoded += frames.encoded();
+        self.account(&frames, push);
     }
 
     /// To all sessions of a group's members, and of a few others.
@@ -41,7 +41,19 @@ impl Home {
             self.push_to_user(user_key, &mut frames, out);
         }
         self.receivers = receivers;
+        self.account(&frames, push);
+    }
+
+    fn account(&mut self, frames: &PushFrames, push: &Push) {
         self.stats.pushes_encoded += frames.encoded();
+        if frames.too_large() {
+            let (operation, bytes) = (&push.operation_id, push.payload.len());
+            tracing::warn!(
+                operation,
+                bytes,
+                "push is larger than clients read and is not sent to all"
+            );
+        }
     }
 
     fn push_to_user(&mut self, user_key: usize, frames: &mut PushFrames, out: &mut Out) {

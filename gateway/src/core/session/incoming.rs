@@ -142,6 +142,7 @@ impl Home {
             && session.waiting_bytes <= MAX_WAITING_BYTES / 2
         {
             session.paused = false;
+            session.last_heard = now.mono_ms;
             out.act(Action::ResumeReading { conn: id });
         }
     }

@@ -4,6 +4,8 @@
 //! stream. No extension is ever negotiated. An idle [`Decoder`] holds no buffer.
 
 mod decoder;
+#[cfg(test)]
+mod differential_tests;
 mod encode;
 mod mask;
 

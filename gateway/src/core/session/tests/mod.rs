@@ -6,6 +6,7 @@ mod logging_in;
 mod presence;
 mod pushing;
 mod requesting;
+mod two_cores;
 mod whole_way;
 
 use crate::core::{
@@ -63,15 +64,26 @@ impl Rig {
 
     /// Core 0 of a gateway of so many.
     pub(super) fn of_cores(cores: u16, change: impl FnOnce(&mut ringwire_config::Config)) -> Self {
+        let start = if cores == 1 { 0 } else { 640 };
+        let board = Arc::new(Board::new(&[start, 0]));
+        Self::build(0, cores, board, change)
+    }
+
+    /// Any core.
+    pub(super) fn build(
+        core: CoreId,
+        cores: u16,
+        board: Arc<Board>,
+        change: impl FnOnce(&mut ringwire_config::Config),
+    ) -> Self {
         let mut config = ringwire_config::Config {
             shared: ringwire_config::Shared::default(),
             gateway: ringwire_config::Gateway::default(),
             control: ringwire_config::Control::default(),
         };
         change(&mut config);
-        let board = Arc::new(Board::new(&[if cores == 1 { 0 } else { 640 }, 0]));
         let owner = OwnerConfig {
-            core: 0,
+            core,
             cores,
             admin_user_ids: HashSet::new(),
             friend_verify: false,
@@ -83,8 +95,8 @@ impl Rig {
             id_seed: [7; 16],
             board: board.clone(),
         };
-        let core = Core::new(
-            CoreConfig::new(&config, 0, cores, 0xb007, Secret::new(SECRET)),
+        let machine = Core::new(
+            CoreConfig::new(&config, core, cores, 0xb007, Secret::new(SECRET)),
             board,
             Arc::new(Connections::new(config.gateway.max_connections)),
             Owner::new(
@@ -97,8 +109,8 @@ impl Rig {
             &[],
         );
         Self {
-            core,
-            out: Out::new(0),
+            core: machine,
+            out: Out::new(core),
             now: Now {
                 mono_ms: 1_000,
                 unix_ms: START_S * 1_000,

@@ -3,6 +3,9 @@ use prost::Message as _;
 use ringwire_link::message::UserPlatforms;
 use ringwire_protocol::pb::sdkws::{SubUserOnlineStatus, SubUserOnlineStatusTips};
 
+/// Users and their platforms.
+type States = Vec<(String, Vec<i32>)>;
+
 fn ask(rig: &mut Rig, conn: ConnId, user: &str, add: &[&str], remove: &[&str]) {
     let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
     let data = SubUserOnlineStatus {
@@ -13,7 +16,7 @@ fn ask(rig: &mut Rig, conn: ConnId, user: &str, add: &[&str], remove: &[&str]) {
 }
 
 /// Replies and pushes: msgIncr and the users with their platforms.
-fn states(rig: &mut Rig, conn: ConnId) -> Vec<(String, Vec<(String, Vec<i32>)>)> {
+fn states(rig: &mut Rig, conn: ConnId) -> Vec<(String, States)> {
     let decode = |r: Response| {
         assert_eq!((r.req_identifier, r.err_code), (2005, 0));
         let tips = SubUserOnlineStatusTips::decode(&r.data[..]).expect("decodes");
@@ -197,7 +200,7 @@ fn another_core_that_watches_is_told_of_changes_until_it_stops() {
         item: watch,
     });
     let conn = rig.open(&user, 1);
-    let told = |rig: &mut Rig| -> Vec<(u64, Vec<(String, Vec<i32>)>)> {
+    let told = |rig: &mut Rig| -> Vec<(u64, States)> {
         let online = |item| match item {
             (1, RingItem::Online { request, users }) => (request, users),
             other => panic!("{other:?}"),

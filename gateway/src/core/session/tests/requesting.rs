@@ -443,3 +443,30 @@ fn a_stuck_write_ends_the_session() {
     assert_eq!(rig.stats().write_timeouts, 1);
     rig.pass(100_000);
 }
+
+#[test]
+fn a_session_that_is_not_read_is_not_blamed_for_silence() {
+    let (mut rig, conn, user) = session();
+    let (msg, _) = chat(&user);
+    rig.ask(conn, &user, 1003, msg.encode_to_vec());
+    for _ in 0..70 {
+        rig.receive(conn, &binary(&request(&user, 1004, "x", vec![])));
+    }
+    rig.pass(100_000);
+    assert!(rig.closed.is_empty());
+    let Some((1, RingItem::Send(item))) = rig.rings.pop() else {
+        panic!("no send")
+    };
+    let done = SendDone {
+        conn,
+        request: item.request,
+        result: Err(ApiError::internal("late")),
+    };
+    rig.event(Event::Ring {
+        from: 1,
+        item: RingItem::SendDone(Box::new(done)),
+    });
+    assert_eq!(rig.responses(conn).len(), 71);
+    rig.pass(32_000);
+    assert_eq!(rig.closed, [conn], "now it is read again");
+}

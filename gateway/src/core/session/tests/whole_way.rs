@@ -10,7 +10,7 @@ use ringwire_protocol::req;
 
 impl Rig {
     /// Plays a control that knows everybody, whose every conversation is empty, until nothing is asked.
-    fn play_control(&mut self, groups: &[&str]) {
+    pub(super) fn play_control(&mut self, groups: &[&str]) {
         loop {
             let mut answers = Vec::new();
             self.links.retain(|(correlation, body)| {
@@ -61,7 +61,7 @@ impl Rig {
     }
 
     /// Makes the journal write in progress durable; `false` when there is none.
-    fn sync(&mut self) -> bool {
+    pub(super) fn sync(&mut self) -> bool {
         let write = self
             .other
             .iter()
@@ -73,7 +73,7 @@ impl Rig {
     }
 }
 
-fn message(from: &str, recv: &str, group: &str, id: &str) -> Vec<u8> {
+pub(super) fn message(from: &str, recv: &str, group: &str, id: &str) -> Vec<u8> {
     let msg = MsgData {
         send_id: from.into(),
         recv_id: recv.into(),
