@@ -153,7 +153,7 @@ impl Owner {
                 .map(|t| t.conversation_id.as_str())
         };
         let closed: Vec<&str> = stored()
-            .filter(|id| self.conversations.get(id).is_none())
+            .filter(|id| !self.conversations.ready(id))
             .collect();
         if !missing.is_empty() || !closed.is_empty() {
             if !self.linked {

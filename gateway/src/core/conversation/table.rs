@@ -4,7 +4,7 @@ use crate::core::facts::Waiter;
 use crate::core::facts::clock::Clock;
 use crate::core::journal::{ConversationHead, Ordinal};
 use ringwire_link::message::{ConversationState, KnownMessage};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Known messages younger than this are kept beyond the configured tail, milliseconds, so that in a
@@ -58,6 +58,10 @@ pub struct Conversation {
     foreign: bool,
     /// It stands in the queue of those to be trimmed.
     queued: bool,
+    /// Control said how far it has stored the conversation. What recovery finds need not be the
+    /// newest: while the gateway ran with another number of cores, another journal may have held
+    /// newer records, stored and given back since.
+    confirmed: bool,
 }
 
 fn hash(send_id: &str, client_msg_id: &str) -> u64 {
@@ -96,11 +100,49 @@ impl Conversation {
             last_ordinal: if ordinal == FOREIGN { 0 } else { ordinal },
             foreign: ordinal == FOREIGN,
             queued: false,
+            confirmed: true,
         };
         for message in known {
             conversation.remember(message, ordinal);
         }
         conversation
+    }
+
+    /// Adds what control has stored to what recovery found in the journals.
+    fn confirm(&mut self, state: ConversationState) {
+        let mut all: BTreeMap<i64, Known> = self
+            .known
+            .drain(..)
+            .map(|k| (k.message.seq, k))
+            .collect();
+        for message in state.recent {
+            all.entry(message.seq).or_insert(Known {
+                message,
+                ordinal: 0,
+            });
+        }
+        if state.max_seq > self.max_seq {
+            self.max_seq = state.max_seq;
+            self.last_send_time = state.max_send_time;
+        }
+        // Covered is what stands unbroken below the newest message.
+        let mut next = self.max_seq;
+        self.covered_from = i64::MAX;
+        for known in all.values().rev() {
+            if known.message.seq != next {
+                break;
+            }
+            self.covered_from = known.message.send_time;
+            next -= 1;
+        }
+        if next == 0 {
+            self.covered_from = i64::MIN;
+        }
+        self.index.clear();
+        for Known { message, ordinal } in all.into_values() {
+            self.remember(message, ordinal);
+        }
+        self.confirmed = true;
     }
 
     fn remember(&mut self, message: KnownMessage, ordinal: Ordinal) {
@@ -220,8 +262,9 @@ impl Conversations {
         let mut held = Clock::new(limit);
         for (id, head) in recovered {
             let ordinal = if head.foreign { FOREIGN } else { RECOVERED };
-            let conversation =
+            let mut conversation =
                 Conversation::new(head.max_seq, head.last_send_time, head.recent, ordinal);
+            conversation.confirmed = false;
             held.insert(id, conversation, |_| false);
         }
         Self {
@@ -246,6 +289,11 @@ impl Conversations {
     /// A conversation, if it is held.
     pub fn get(&mut self, id: &str) -> Option<&mut Conversation> {
         self.held.get(id)
+    }
+
+    /// Whether messages of the conversation can be sequenced without asking control first.
+    pub fn ready(&mut self, id: &str) -> bool {
+        self.held.get(id).is_some_and(|c| c.confirmed)
     }
 
     /// `waiter` needs this conversation: its state is asked for unless that is under way.
@@ -287,9 +335,17 @@ impl Conversations {
             };
             match state {
                 Some(state) => {
-                    let conversation =
-                        Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
-                    self.held.insert(id, conversation, |c| c.stored(stored));
+                    if let Some(recovered) = self.held.get(&id) {
+                        recovered.confirm(state);
+                    } else {
+                        let conversation =
+                            Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
+                        self.held
+                            .insert(id.clone(), conversation, |c| c.stored(stored));
+                        // A message that goes to two streams needs both at once, even when all
+                        // others that are held may not be forgotten.
+                        self.held.get(&id);
+                    }
                     ready.extend(waiters);
                 }
                 None => failed.extend(waiters),
@@ -455,6 +511,57 @@ mod tests {
                 .expect("held")
                 .look_up("b", "m9", 200_000, 200_000),
             Sighting::New
+        );
+    }
+
+    #[test]
+    fn what_recovery_found_counts_only_with_what_control_has_stored() {
+        let head = ConversationHead {
+            ordering_key: "c".into(),
+            max_seq: 2,
+            last_send_time: 2_000,
+            recent: vec![known(1, 1_000), known(2, 2_000)],
+            foreign: false,
+        };
+        let recovered = || {
+            let mut table = Conversations::new(10, TAIL, vec![("c".into(), head.clone())]);
+            let waiter = Waiter {
+                lane: String::new(),
+                job: 1,
+            };
+            assert!(!table.ready("c"));
+            table.want("c", &waiter);
+            table
+        };
+        let mut confirm = |state: ConversationState| {
+            let mut table = recovered();
+            table.arrived(vec!["c".into()], Ok(vec![state]), 0);
+            assert!(table.ready("c"));
+            let conversation = table.get("c").expect("held");
+            let look = |id: &str, conversation: &Conversation| {
+                conversation.look_up("a", id, 100, 100_000) != Sighting::Unsure
+            };
+            (
+                conversation.max_seq,
+                look("m1", conversation),
+                look("new", conversation),
+            )
+        };
+        let state = |max_seq, recent| ConversationState {
+            max_seq,
+            max_send_time: max_seq * 1_000,
+            recent,
+        };
+        assert_eq!(confirm(state(1, vec![known(1, 1_000)])), (2, true, true));
+        assert_eq!(
+            confirm(state(9, vec![known(8, 8_000), known(9, 9_000)])),
+            (9, true, false),
+            "newer messages were stored from another journal"
+        );
+        assert_eq!(
+            confirm(state(3, vec![known(3, 3_000)])),
+            (3, true, true),
+            "both together are everything"
         );
     }
 

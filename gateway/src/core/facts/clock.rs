@@ -76,7 +76,8 @@ impl<K: Eq + Hash + Clone, V> Clock<K, V> {
             *slot = Slot { value, used: true };
             return;
         }
-        let mut steps = STEPS;
+        // Each is looked at once at most: what was used since the last insertion survives this one.
+        let mut steps = STEPS.min(self.hand.len());
         while (self.slots.len() >= self.limit || self.hand.len() >= self.limit.saturating_mul(2))
             && steps > 0
         {
