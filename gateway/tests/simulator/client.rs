@@ -9,8 +9,8 @@ use prost::Message as _;
 use ringwire_protocol::envelope::{Request, Response};
 use ringwire_protocol::pb::msg::{GetConversationsHasReadAndMaxSeqReq, SendMsgResp};
 use ringwire_protocol::pb::sdkws::{
-    GetMaxSeqReq, GetMaxSeqResp, MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PushMessages, SeqRange,
-    SubUserOnlineStatus,
+    GetMaxSeqReq, GetMaxSeqResp, MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp,
+    PushMessages, SeqRange, SubUserOnlineStatus,
 };
 use ringwire_protocol::{conversation_id as ids, req};
 use std::collections::VecDeque;
@@ -98,7 +98,16 @@ impl Client {
         large: u64,
     ) -> Self {
         let large = large as u16;
-        Self { number, user, platform, dialect: Some(dialect), skew, slow, large, ..Self::default() }
+        Self {
+            number,
+            user,
+            platform,
+            dialect: Some(dialect),
+            skew,
+            slow,
+            large,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -116,7 +125,13 @@ impl Client {
         self.reader = Reader::new(self.dialect());
         self.synced = false;
         self.last_said = now;
-        wire::upgrade(&self.user, &self.token, self.platform, "connect", self.dialect())
+        wire::upgrade(
+            &self.user,
+            &self.token,
+            self.platform,
+            "connect",
+            self.dialect(),
+        )
     }
 
     /// The connection is over, whoever ended it.
@@ -142,7 +157,10 @@ impl Client {
     pub(crate) fn at_rest(&self) -> bool {
         self.stopped.is_some()
             || self.crowded
-            || (self.session.is_some() && self.synced && self.pending.is_empty() && self.unanswered.is_empty())
+            || (self.session.is_some()
+                && self.synced
+                && self.pending.is_empty()
+                && self.unanswered.is_empty())
     }
 
     /// For a report on what is stuck.
@@ -174,14 +192,24 @@ impl Client {
             let late = now > self.connected_at + PATIENCE;
             return if late { Wish::Close } else { Wish::Nothing };
         }
-        if self.pending.front().is_some_and(|p| p.sent + PATIENCE < now) {
+        if self
+            .pending
+            .front()
+            .is_some_and(|p| p.sent + PATIENCE < now)
+        {
             return Wish::Close;
         }
         if self.pending.len() >= PIPELINE {
             return Wish::Nothing;
         }
         if !self.synced && !self.pending.iter().any(|p| matches!(p.what, What::Sync)) {
-            return self.ask(random, now, req::GET_MAX_SEQ, self.sync_request(), What::Sync);
+            return self.ask(
+                random,
+                now,
+                req::GET_MAX_SEQ,
+                self.sync_request(),
+                What::Sync,
+            );
         }
         if (quiet || random.chance(700)) && !self.unanswered.is_empty() {
             let message = self.unanswered.remove(0);
@@ -191,7 +219,11 @@ impl Client {
             // Silence would end the session.
             let due = now > self.last_said + 8 * SECOND;
             self.last_said = if due { now } else { self.last_said };
-            return if due { Wish::Send(wire::ping(random, b"still here")) } else { Wish::Nothing };
+            return if due {
+                Wish::Send(wire::ping(random, b"still here"))
+            } else {
+                Wish::Nothing
+            };
         }
         match random.below(100) {
             0..=54 => {
@@ -205,14 +237,44 @@ impl Client {
             62..=69 => {
                 let conversation = ids::single(&self.user, random.pick::<String>(users));
                 let begin = random.range(1, 20) as i64;
-                let range = SeqRange { conversation_id: conversation, begin, end: begin + 10, num: 10 };
-                let data = PullMessageBySeqsReq { user_id: self.user.clone(), seq_ranges: vec![range], order: 0 };
-                self.ask(random, now, req::PULL_BY_RANGE, data.encode_to_vec(), What::Pull)
+                let range = SeqRange {
+                    conversation_id: conversation,
+                    begin,
+                    end: begin + 10,
+                    num: 10,
+                };
+                let data = PullMessageBySeqsReq {
+                    user_id: self.user.clone(),
+                    seq_ranges: vec![range],
+                    order: 0,
+                };
+                self.ask(
+                    random,
+                    now,
+                    req::PULL_BY_RANGE,
+                    data.encode_to_vec(),
+                    What::Pull,
+                )
             }
-            70..=74 => self.ask(random, now, req::GET_MAX_SEQ, self.sync_request(), What::Sync),
+            70..=74 => self.ask(
+                random,
+                now,
+                req::GET_MAX_SEQ,
+                self.sync_request(),
+                What::Sync,
+            ),
             75..=79 => {
-                let data = GetConversationsHasReadAndMaxSeqReq { user_id: self.user.clone(), ..Default::default() };
-                self.ask(random, now, req::GET_HAS_READ_AND_MAX_SEQ, data.encode_to_vec(), What::Other)
+                let data = GetConversationsHasReadAndMaxSeqReq {
+                    user_id: self.user.clone(),
+                    ..Default::default()
+                };
+                self.ask(
+                    random,
+                    now,
+                    req::GET_HAS_READ_AND_MAX_SEQ,
+                    data.encode_to_vec(),
+                    What::Other,
+                )
             }
             80..=84 => {
                 let mut data = SubUserOnlineStatus::default();
@@ -220,7 +282,13 @@ impl Client {
                 if random.chance(300) {
                     data.unsubscribe_user_id.push(random.pick(users).clone());
                 }
-                self.ask(random, now, req::SUBSCRIBE_ONLINE, data.encode_to_vec(), What::Other)
+                self.ask(
+                    random,
+                    now,
+                    req::SUBSCRIBE_ONLINE,
+                    data.encode_to_vec(),
+                    What::Other,
+                )
             }
             85..=89 => self.ask(random, now, req::SET_BACKGROUND, Vec::new(), What::Other),
             90..=94 => Wish::Send(wire::ping(random, b"1234567890123456789")),
@@ -229,10 +297,19 @@ impl Client {
     }
 
     fn sync_request(&self) -> Vec<u8> {
-        GetMaxSeqReq { user_id: self.user.clone() }.encode_to_vec()
+        GetMaxSeqReq {
+            user_id: self.user.clone(),
+        }
+        .encode_to_vec()
     }
 
-    fn compose(&mut self, random: &mut Random, create_time: i64, users: &[String], groups: &[String]) -> Message {
+    fn compose(
+        &mut self,
+        random: &mut Random,
+        create_time: i64,
+        users: &[String],
+        groups: &[String],
+    ) -> Message {
         self.made += 1;
         let large = random.chance(self.large.into());
         let mut data = MsgData {
@@ -256,16 +333,36 @@ impl Client {
         } else {
             let receiver = random.pick(users);
             (data.session_type, data.recv_id) = (1, receiver.clone());
-            (ids::ordering_key_of_users(&self.user, receiver), ids::single(&self.user, receiver))
+            (
+                ids::ordering_key_of_users(&self.user, receiver),
+                ids::single(&self.user, receiver),
+            )
         };
         let key = Key::new(&conversation, &self.user, &data.client_msg_id);
-        Message { key, lane, data, stored: !typing }
+        Message {
+            key,
+            lane,
+            data,
+            stored: !typing,
+        }
     }
 
-    fn send(&mut self, random: &mut Random, oracle: &mut Oracle, now: u64, message: Message) -> Wish {
+    fn send(
+        &mut self,
+        random: &mut Random,
+        oracle: &mut Oracle,
+        now: u64,
+        message: Message,
+    ) -> Wish {
         oracle.sends(message.key.clone(), now);
         let data = message.data.encode_to_vec();
-        self.ask(random, now, req::SEND_MSG, data, What::Send(Box::new(message)))
+        self.ask(
+            random,
+            now,
+            req::SEND_MSG,
+            data,
+            What::Send(Box::new(message)),
+        )
     }
 
     fn ask(&mut self, random: &mut Random, now: u64, id: i32, data: Vec<u8>, what: What) -> Wish {
@@ -280,7 +377,12 @@ impl Client {
             msg_incr: msg_incr.clone(),
             data: data.into(),
         };
-        self.pending.push_back(Pending { msg_incr, id, what, sent: now });
+        self.pending.push_back(Pending {
+            msg_incr,
+            id,
+            what,
+            sent: now,
+        });
         Wish::Send(wire::request(random, self.dialect(), &request))
     }
 
@@ -299,7 +401,8 @@ impl Client {
             match said {
                 Said::Welcome => {
                     self.crowded = false;
-                    self.session = Some(oracle.opened(&self.user, self.connected_at, &self.fingerprint)?);
+                    self.session =
+                        Some(oracle.opened(&self.user, self.connected_at, &self.fingerprint)?);
                 }
                 Said::Refused(code) => {
                     if (1501..=1507).contains(&code) {
@@ -320,18 +423,35 @@ impl Client {
                 Said::Close => return Ok(Wish::Close),
             }
         }
-        Ok(if answer.is_empty() { Wish::Nothing } else { Wish::Send(answer) })
+        Ok(if answer.is_empty() {
+            Wish::Nothing
+        } else {
+            Wish::Send(answer)
+        })
     }
 
-    fn envelope(&mut self, random: &mut Random, oracle: &mut Oracle, now: u64, response: &Response) -> Checked {
+    fn envelope(
+        &mut self,
+        random: &mut Random,
+        oracle: &mut Oracle,
+        now: u64,
+        response: &Response,
+    ) -> Checked {
         let broken = |what: String| Violation::new("the wire", what);
-        let session = self.session.ok_or_else(|| broken("an envelope without a session".into()))?;
+        let session = self
+            .session
+            .ok_or_else(|| broken("an envelope without a session".into()))?;
         if response.req_identifier == req::PUSH_MSG {
-            let push = PushMessages::decode(response.data.clone()).map_err(|e| broken(e.to_string()))?;
+            let push =
+                PushMessages::decode(response.data.clone()).map_err(|e| broken(e.to_string()))?;
             let chats = push.msgs.iter().map(|m| (m, false));
-            for ((conversation, pulled), notice) in chats.chain(push.notification_msgs.iter().map(|m| (m, true))) {
+            for ((conversation, pulled), notice) in
+                chats.chain(push.notification_msgs.iter().map(|m| (m, true)))
+            {
                 if notice != conversation.starts_with("n_") {
-                    return Err(broken(format!("{conversation} is in the wrong map of a push")));
+                    return Err(broken(format!(
+                        "{conversation} is in the wrong map of a push"
+                    )));
                 }
                 for msg in &pulled.msgs {
                     oracle.pushed(session, conversation, msg)?;
@@ -343,20 +463,27 @@ impl Client {
             return Ok(());
         }
         let pending = self.pending.pop_front();
-        let pending = pending.filter(|p| p.msg_incr == response.msg_incr && p.id == response.req_identifier);
+        let pending =
+            pending.filter(|p| p.msg_incr == response.msg_incr && p.id == response.req_identifier);
         let Some(pending) = pending else {
-            return Err(broken(format!("client {} got {response:?} out of turn", self.number)));
+            return Err(broken(format!(
+                "client {} got {response:?} out of turn",
+                self.number
+            )));
         };
         match pending.what {
-            What::Send(message) => self.outcome(random, oracle, now, pending.sent, *message, response),
+            What::Send(message) => {
+                self.outcome(random, oracle, now, pending.sent, *message, response)
+            }
             What::Sync if response.err_code == 0 => {
-                let max = GetMaxSeqResp::decode(response.data.clone()).map_err(|e| broken(e.to_string()))?;
+                let max = GetMaxSeqResp::decode(response.data.clone())
+                    .map_err(|e| broken(e.to_string()))?;
                 self.synced = true;
                 oracle.synced(session, max.max_seqs)
             }
             What::Pull if response.err_code == 0 => {
-                let pulled =
-                    PullMessageBySeqsResp::decode(response.data.clone()).map_err(|e| broken(e.to_string()))?;
+                let pulled = PullMessageBySeqsResp::decode(response.data.clone())
+                    .map_err(|e| broken(e.to_string()))?;
                 for (conversation, pulled) in pulled.msgs {
                     for msg in pulled.msgs {
                         oracle.durable(&conversation, &crate::control::store::known(&msg))?;
@@ -365,7 +492,10 @@ impl Client {
                 Ok(())
             }
             _ if matches!(response.err_code, 0 | 500) => Ok(()),
-            _ => Err(broken(format!("request {} was answered {}", pending.id, response.err_code))),
+            _ => Err(broken(format!(
+                "request {} was answered {}",
+                pending.id, response.err_code
+            ))),
         }
     }
 
@@ -384,7 +514,10 @@ impl Client {
                 let reply = SendMsgResp::decode(response.data.clone())
                     .map_err(|e| Violation::new("the wire", e.to_string()))?;
                 if reply.client_msg_id != message.data.client_msg_id {
-                    return Err(Violation::new("the wire", format!("{:?} was answered {reply:?}", message.key)));
+                    return Err(Violation::new(
+                        "the wire",
+                        format!("{:?} was answered {reply:?}", message.key),
+                    ));
                 }
                 let (key, stored) = (message.key.clone(), message.stored);
                 if stored && self.answered.len() < 100 {
@@ -400,7 +533,10 @@ impl Client {
                 Ok(())
             }
             code @ (1203 | 1302) => oracle.refused(&message.key, code, sent, owner),
-            code => Err(Violation::new("the wire", format!("{:?} was answered {code}", message.key))),
+            code => Err(Violation::new(
+                "the wire",
+                format!("{:?} was answered {code}", message.key),
+            )),
         }
     }
 }

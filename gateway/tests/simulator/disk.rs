@@ -29,9 +29,21 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Makes a segment file.
-    pub(crate) fn create(&mut self, random: &mut Random, journal: u16, segment: u64, size: u64, epoch: u32) {
+    pub(crate) fn create(
+        &mut self,
+        random: &mut Random,
+        journal: u16,
+        segment: u64,
+        size: u64,
+        epoch: u32,
+    ) {
         let recycled = self.recycled.entry(journal).or_default();
-        let mut file = if random.chance(700) { recycled.pop() } else { None }.unwrap_or_default();
+        let mut file = if random.chance(700) {
+            recycled.pop()
+        } else {
+            None
+        }
+        .unwrap_or_default();
         file.resize(size as usize, 0);
         file[..layout::HEADER_LEN].copy_from_slice(&layout::header(journal, segment, size, epoch));
         self.files.insert((journal, segment), file);
@@ -39,7 +51,9 @@ impl Disk {
 
     /// The write and its sync are complete.
     pub(crate) fn synced(&mut self, journal: u16, write: &Unsynced) -> bool {
-        let Some(file) = self.files.get_mut(&(journal, write.segment)) else { return false };
+        let Some(file) = self.files.get_mut(&(journal, write.segment)) else {
+            return false;
+        };
         let at = write.offset as usize;
         match file.get_mut(at..at + write.bytes.len()) {
             Some(place) => place.copy_from_slice(&write.bytes),
@@ -50,9 +64,14 @@ impl Disk {
 
     /// The power fails during a write: any of its sectors may be on the disk.
     pub(crate) fn torn(&mut self, random: &mut Random, journal: u16, write: &Unsynced) {
-        let Some(file) = self.files.get_mut(&(journal, write.segment)) else { return };
+        let Some(file) = self.files.get_mut(&(journal, write.segment)) else {
+            return;
+        };
         let luck = *random.pick(&[0, 200, 500, 800, 1_000]);
-        let (start, end) = (write.offset as usize, write.offset as usize + write.bytes.len());
+        let (start, end) = (
+            write.offset as usize,
+            write.offset as usize + write.bytes.len(),
+        );
         let mut at = start;
         while at < end {
             let next = ((at / SECTOR + 1) * SECTOR).min(end);
@@ -63,9 +82,16 @@ impl Disk {
         }
     }
 
-    pub(crate) fn read(&self, journal: u16, segment: u64, offset: u64, length: usize) -> Option<Bytes> {
+    pub(crate) fn read(
+        &self,
+        journal: u16,
+        segment: u64,
+        offset: u64,
+        length: usize,
+    ) -> Option<Bytes> {
         let file = self.files.get(&(journal, segment))?;
-        file.get(offset as usize..offset as usize + length).map(Bytes::copy_from_slice)
+        file.get(offset as usize..offset as usize + length)
+            .map(Bytes::copy_from_slice)
     }
 
     /// The file may go; a crash in the next moment may bring it back.
@@ -79,7 +105,9 @@ impl Disk {
     }
 
     fn remove(&mut self, journal: u16, segment: u64) -> bool {
-        let Some(file) = self.files.remove(&(journal, segment)) else { return false };
+        let Some(file) = self.files.remove(&(journal, segment)) else {
+            return false;
+        };
         self.recycled.entry(journal).or_default().push(file);
         true
     }
@@ -98,6 +126,8 @@ impl Disk {
 
     /// All files, by journal and segment.
     pub(crate) fn files(&self) -> impl Iterator<Item = (u16, u64, &[u8])> {
-        self.files.iter().map(|((journal, segment), file)| (*journal, *segment, file.as_slice()))
+        self.files
+            .iter()
+            .map(|((journal, segment), file)| (*journal, *segment, file.as_slice()))
     }
 }

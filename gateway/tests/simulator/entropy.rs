@@ -12,7 +12,11 @@
 unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: u32) -> isize {
     for at in 0..length {
         // SAFETY: the caller promises `length` writable bytes.
-        unsafe { buffer.add(at).write((at as u8).wrapping_mul(37).wrapping_add(11)) };
+        unsafe {
+            buffer
+                .add(at)
+                .write((at as u8).wrapping_mul(37).wrapping_add(11))
+        };
     }
     length as isize
 }

@@ -41,7 +41,9 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs one seed on a thread of its own, so that its hash maps are those of every other run of it.
 fn run(seed: u64, print: bool) -> Outcome {
-    let thread = std::thread::Builder::new().name(format!("seed {seed}")).stack_size(8 << 20);
+    let thread = std::thread::Builder::new()
+        .name(format!("seed {seed}"))
+        .stack_size(8 << 20);
     let handle = thread.spawn(move || {
         let mut world = World::new(seed, print);
         let failure = match catch_unwind(AssertUnwindSafe(|| world.run())) {
@@ -76,7 +78,11 @@ fn run(seed: u64, print: bool) -> Outcome {
     });
     match handle.map(std::thread::JoinHandle::join) {
         Ok(Ok(outcome)) => outcome,
-        _ => Outcome { digest: 0, counts: BTreeMap::new(), failure: Some(format!("seed {seed}: its thread died")) },
+        _ => Outcome {
+            digest: 0,
+            counts: BTreeMap::new(),
+            failure: Some(format!("seed {seed}: its thread died")),
+        },
     }
 }
 
@@ -117,7 +123,9 @@ fn sweep(from: u64, seeds: u64) -> Vec<String> {
         done as f64 * 60.0 / seconds,
         failures.len()
     );
-    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error");
     failures.into_values().collect()
 }
 
@@ -126,7 +134,10 @@ fn seeds_hold_the_invariants() {
     let print = std::env::var_os("RINGWIRE_SIM_TRACE").is_some();
     let failures = match number("RINGWIRE_SIM_SEED") {
         Some(seed) => run(seed, print).failure.into_iter().collect(),
-        None => sweep(number("RINGWIRE_SIM_FROM").unwrap_or(1), number("RINGWIRE_SIM_SEEDS").unwrap_or(SEEDS)),
+        None => sweep(
+            number("RINGWIRE_SIM_FROM").unwrap_or(1),
+            number("RINGWIRE_SIM_SEEDS").unwrap_or(SEEDS),
+        ),
     };
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
 }
@@ -135,6 +146,10 @@ fn seeds_hold_the_invariants() {
 fn a_seed_replays_exactly() {
     for seed in [3, 14, 159] {
         let (one, other) = (run(seed, false), run(seed, false));
-        assert_eq!((one.digest, one.counts), (other.digest, other.counts), "seed {seed}");
+        assert_eq!(
+            (one.digest, one.counts),
+            (other.digest, other.counts),
+            "seed {seed}"
+        );
     }
 }

@@ -17,7 +17,10 @@ pub(crate) struct Violation {
 
 impl Violation {
     pub(crate) fn new(invariant: &'static str, what: impl Into<String>) -> Self {
-        Self { invariant, what: what.into() }
+        Self {
+            invariant,
+            what: what.into(),
+        }
     }
 }
 
@@ -40,7 +43,11 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(conversation: &str, sender: &str, client_msg_id: &str) -> Self {
-        Self { conversation: conversation.into(), sender: sender.into(), client_msg_id: client_msg_id.into() }
+        Self {
+            conversation: conversation.into(),
+            sender: sender.into(),
+            client_msg_id: client_msg_id.into(),
+        }
     }
 }
 
@@ -112,17 +119,26 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// A message is on disk: synced, recovered or stored.
     pub(crate) fn durable(&mut self, conversation: &str, known: &KnownMessage) -> Checked {
-        let given =
-            Given { seq: known.seq, server_msg_id: known.server_msg_id.clone(), send_time: known.send_time };
+        let given = Given {
+            seq: known.seq,
+            server_msg_id: known.server_msg_id.clone(),
+            send_time: known.send_time,
+        };
         let key = Key::new(conversation, &known.send_id, &known.client_msg_id);
         let place = (conversation.to_string(), known.seq);
         if known.seq < 1 {
-            return Err(Violation::new(ORDER, format!("{key:?} is stored with seq {}", known.seq)));
+            return Err(Violation::new(
+                ORDER,
+                format!("{key:?} is stored with seq {}", known.seq),
+            ));
         }
         if let Some(other) = self.by_seq.get(&place)
             && *other != key
         {
-            return Err(Violation::new(ORDER, format!("{place:?} was given to {other:?} and to {key:?}")));
+            return Err(Violation::new(
+                ORDER,
+                format!("{place:?} was given to {other:?} and to {key:?}"),
+            ));
         }
         match self.durable.get(&key) {
             None => {
@@ -131,7 +147,10 @@ impl Oracle {
                 Ok(())
             }
             Some(before) if *before == given => Ok(()),
-            Some(before) => Err(Violation::new(ONCE, format!("{key:?} is {before:?} and also {given:?}"))),
+            Some(before) => Err(Violation::new(
+                ONCE,
+                format!("{key:?} is {before:?} and also {given:?}"),
+            )),
         }
     }
 
@@ -151,48 +170,82 @@ impl Oracle {
     ) -> Checked {
         if stored {
             match self.durable.get(&key) {
-                None => return Err(Violation::new(DURABLE, format!("{key:?} is acknowledged but not on disk"))),
-                Some(given) if given.server_msg_id != server_msg_id || given.send_time != send_time => {
+                None => {
+                    return Err(Violation::new(
+                        DURABLE,
+                        format!("{key:?} is acknowledged but not on disk"),
+                    ));
+                }
+                Some(given)
+                    if given.server_msg_id != server_msg_id || given.send_time != send_time =>
+                {
                     let answer = (server_msg_id, send_time);
-                    return Err(Violation::new(ONCE, format!("{key:?} is {given:?} but was answered {answer:?}")));
+                    return Err(Violation::new(
+                        ONCE,
+                        format!("{key:?} is {given:?} but was answered {answer:?}"),
+                    ));
                 }
                 Some(_) => {}
             }
         }
         let sent = self.first_sent.get(&key).copied().unwrap_or(0);
-        let latest = self
-            .changes
-            .iter()
-            .rfind(|c| c.forbids.is_some() && c.conversation == key.conversation && c.user == key.sender);
+        let latest = self.changes.iter().rfind(|c| {
+            c.forbids.is_some() && c.conversation == key.conversation && c.user == key.sender
+        });
         if let Some(change) = latest
             && change.forbids == Some(true)
             && change.applied.get(&owner).is_some_and(|at| *at <= sent)
         {
-            return Err(Violation::new(JUDGED, format!("{key:?}, sent after {change:?} was in force, was accepted")));
+            return Err(Violation::new(
+                JUDGED,
+                format!("{key:?}, sent after {change:?} was in force, was accepted"),
+            ));
         }
-        let answer = Answer { server_msg_id: server_msg_id.into(), send_time, stored };
+        let answer = Answer {
+            server_msg_id: server_msg_id.into(),
+            send_time,
+            stored,
+        };
         match self.answers.get(&key) {
             None => {
                 self.acknowledged += 1;
                 self.answers.insert(key, answer);
             }
             Some(_) if !stored => {}
-            Some(before) if before.server_msg_id == server_msg_id && before.send_time == send_time => {
+            Some(before)
+                if before.server_msg_id == server_msg_id && before.send_time == send_time =>
+            {
                 self.duplicates += 1;
             }
             Some(before) => {
-                return Err(Violation::new(ONCE, format!("{key:?} was answered {before:?} and then {answer:?}")));
+                return Err(Violation::new(
+                    ONCE,
+                    format!("{key:?} was answered {before:?} and then {answer:?}"),
+                ));
             }
         }
         Ok(())
     }
 
     /// A session opens; its connection was begun at `now`. Returns its number.
-    pub(crate) fn opened(&mut self, user: &str, now: u64, token: &[u8]) -> Result<usize, Violation> {
+    pub(crate) fn opened(
+        &mut self,
+        user: &str,
+        now: u64,
+        token: &[u8],
+    ) -> Result<usize, Violation> {
         if self.kicked.get(token).is_some_and(|at| *at <= now) {
-            return Err(Violation::new(DURABLE, format!("a token of {user} whose kick is durable opened a session")));
+            return Err(Violation::new(
+                DURABLE,
+                format!("a token of {user} whose kick is durable opened a session"),
+            ));
         }
-        self.sessions.push(Session { user: user.into(), opened: now, alive: true, ..Session::default() });
+        self.sessions.push(Session {
+            user: user.into(),
+            opened: now,
+            alive: true,
+            ..Session::default()
+        });
         Ok(self.sessions.len() - 1)
     }
 
@@ -211,23 +264,30 @@ impl Oracle {
     /// A message sent at `sent` is refused because of what its sender may not do.
     pub(crate) fn refused(&mut self, key: &Key, code: i32, sent: u64, owner: u16) -> Checked {
         self.refused += 1;
-        let latest = self
-            .changes
-            .iter()
-            .rfind(|c| c.forbids.is_some() && c.conversation == key.conversation && c.user == key.sender);
+        let latest = self.changes.iter().rfind(|c| {
+            c.forbids.is_some() && c.conversation == key.conversation && c.user == key.sender
+        });
         let allowed = match latest {
             None => true,
-            Some(change) => change.forbids == Some(false) && change.applied.get(&owner).is_some_and(|at| *at <= sent),
+            Some(change) => {
+                change.forbids == Some(false)
+                    && change.applied.get(&owner).is_some_and(|at| *at <= sent)
+            }
         };
         if allowed {
-            return Err(Violation::new(JUDGED, format!("{key:?} was refused with {code}, after {latest:?}")));
+            return Err(Violation::new(
+                JUDGED,
+                format!("{key:?} was refused with {code}, after {latest:?}"),
+            ));
         }
         Ok(())
     }
 
     /// Whether the user's membership behind this conversation may have been unclear since `from`.
     fn unsure(&self, conversation: &str, user: &str, from: u64) -> bool {
-        let chat = conversation.strip_prefix("n_").map(|group| format!("sg_{group}"));
+        let chat = conversation
+            .strip_prefix("n_")
+            .map(|group| format!("sg_{group}"));
         let chat = chat.as_deref().unwrap_or(conversation);
         let home = core_of(user, self.cores);
         self.changes
@@ -239,7 +299,9 @@ impl Oracle {
     /// The gateway starts: cores know nothing, so whatever they learn is new.
     pub(crate) fn restarted(&mut self, cores: u16, now: u64) {
         self.cores = cores;
-        self.sessions.iter_mut().for_each(|session| session.alive = false);
+        self.sessions
+            .iter_mut()
+            .for_each(|session| session.alive = false);
         for change in &mut self.changes {
             for core in 0..cores {
                 change.applied.entry(core).or_insert(now);
@@ -255,18 +317,32 @@ impl Oracle {
             return Ok(());
         }
         let fits = self.durable.get(&key).is_some_and(|given| {
-            given.seq == msg.seq && given.server_msg_id == msg.server_msg_id && given.send_time == msg.send_time
+            given.seq == msg.seq
+                && given.server_msg_id == msg.server_msg_id
+                && given.send_time == msg.send_time
         });
         if !fits {
-            let what = format!("{key:?} was pushed as seq {}, on disk is {:?}", msg.seq, self.durable.get(&key));
+            let what = format!(
+                "{key:?} was pushed as seq {}, on disk is {:?}",
+                msg.seq,
+                self.durable.get(&key)
+            );
             return Err(Violation::new(DURABLE, what));
         }
-        let Some(heard) = self.sessions.get(session) else { return Ok(()) };
+        let Some(heard) = self.sessions.get(session) else {
+            return Ok(());
+        };
         let last = heard.last.get(conversation).copied();
-        let synced = heard.synced.as_ref().map(|max| max.get(conversation).copied().unwrap_or(0));
+        let synced = heard
+            .synced
+            .as_ref()
+            .map(|max| max.get(conversation).copied().unwrap_or(0));
         let name = format!("session {session} of {}", heard.user);
         if last.is_some_and(|last| msg.seq <= last) {
-            return Err(Violation::new(ORDER, format!("{name} got {conversation} seq {} after {last:?}", msg.seq)));
+            return Err(Violation::new(
+                ORDER,
+                format!("{name} got {conversation} seq {} after {last:?}", msg.seq),
+            ));
         }
         let expected = match (last, synced) {
             (Some(last), synced) => Some(synced.unwrap_or(0).max(last)),
@@ -274,12 +350,19 @@ impl Oracle {
         };
         if expected.is_some_and(|expected| msg.seq > expected + 1)
             && !self.unsure(conversation, &heard.user, heard.opened)
-            && !self.onlookers.contains(&(conversation.to_string(), heard.user.clone()))
+            && !self
+                .onlookers
+                .contains(&(conversation.to_string(), heard.user.clone()))
         {
-            let what = format!("{name} got {conversation} seq {}, had {last:?}, 1001 said {synced:?}", msg.seq);
+            let what = format!(
+                "{name} got {conversation} seq {}, had {last:?}, 1001 said {synced:?}",
+                msg.seq
+            );
             return Err(Violation::new(SYNC, what));
         }
-        let Some(heard) = self.sessions.get_mut(session) else { return Ok(()) };
+        let Some(heard) = self.sessions.get_mut(session) else {
+            return Ok(());
+        };
         heard.last.insert(conversation.into(), msg.seq);
         if !heard.heard.insert(key.clone()) {
             return Err(Violation::new(ONCE, format!("{name} got {key:?} twice")));
@@ -290,8 +373,13 @@ impl Oracle {
     /// A session's first 1001 was answered.
     pub(crate) fn synced(&mut self, session: usize, max: BTreeMap<String, i64>) -> Checked {
         for (conversation, max) in &max {
-            if let Some(missing) = (1..=*max).find(|seq| !self.by_seq.contains_key(&(conversation.clone(), *seq))) {
-                return Err(Violation::new(ORDER, format!("1001 said {conversation} {max}, but {missing} is no message")));
+            if let Some(missing) =
+                (1..=*max).find(|seq| !self.by_seq.contains_key(&(conversation.clone(), *seq)))
+            {
+                return Err(Violation::new(
+                    ORDER,
+                    format!("1001 said {conversation} {max}, but {missing} is no message"),
+                ));
             }
         }
         if let Some(session) = self.sessions.get_mut(session) {
@@ -319,7 +407,10 @@ impl Oracle {
         for (conversation, messages) in stored {
             for (place, seq) in messages.keys().enumerate() {
                 if *seq != place as i64 + 1 {
-                    return Err(Violation::new(ORDER, format!("{conversation} has seq {seq} in place {}", place + 1)));
+                    return Err(Violation::new(
+                        ORDER,
+                        format!("{conversation} has seq {seq} in place {}", place + 1),
+                    ));
                 }
             }
             let mut keys = BTreeSet::new();
@@ -331,7 +422,9 @@ impl Oracle {
             }
         }
         for (key, given) in &self.durable {
-            let row = stored.get(&key.conversation).and_then(|messages| messages.get(&given.seq));
+            let row = stored
+                .get(&key.conversation)
+                .and_then(|messages| messages.get(&given.seq));
             let same = row.is_some_and(|row| {
                 row.send_id == key.sender
                     && row.client_msg_id == key.client_msg_id
@@ -339,19 +432,33 @@ impl Oracle {
                     && row.send_time == given.send_time
             });
             if !same {
-                return Err(Violation::new(DURABLE, format!("{key:?} was {given:?}, the store has {row:?}")));
+                return Err(Violation::new(
+                    DURABLE,
+                    format!("{key:?} was {given:?}, the store has {row:?}"),
+                ));
             }
         }
         for (key, answer) in &self.answers {
             if answer.stored && !self.durable.contains_key(key) {
-                return Err(Violation::new(DURABLE, format!("{key:?} was answered {answer:?} and is gone")));
+                return Err(Violation::new(
+                    DURABLE,
+                    format!("{key:?} was answered {answer:?} and is gone"),
+                ));
             }
         }
-        for (number, session) in self.sessions.iter().enumerate().filter(|(_, session)| session.alive) {
-            let Some(synced) = &session.synced else { continue };
+        for (number, session) in self
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, session)| session.alive)
+        {
+            let Some(synced) = &session.synced else {
+                continue;
+            };
             for ((conversation, seq), key) in &self.by_seq {
                 let max = synced.get(conversation).copied().unwrap_or(0);
-                if *seq <= max || session.heard.contains(key) || !party(conversation, &session.user) {
+                if *seq <= max || session.heard.contains(key) || !party(conversation, &session.user)
+                {
                     continue;
                 }
                 if !self.unsure(conversation, &session.user, session.opened) {
@@ -406,14 +513,19 @@ mod tests {
     fn history() -> (Oracle, usize) {
         let mut oracle = Oracle::default();
         for seq in 1..=3 {
-            oracle.durable("si_a_b", &known("a", &format!("m{seq}"), seq)).expect("sound");
+            oracle
+                .durable("si_a_b", &known("a", &format!("m{seq}"), seq))
+                .expect("sound");
         }
         let session = oracle.opened("b", 10, b"token").expect("opens");
         (oracle, session)
     }
 
     fn store(seqs: &[(i64, &str)]) -> BTreeMap<String, BTreeMap<i64, KnownMessage>> {
-        let messages = seqs.iter().map(|(seq, id)| (*seq, known("a", id, *seq))).collect();
+        let messages = seqs
+            .iter()
+            .map(|(seq, id)| (*seq, known("a", id, *seq)))
+            .collect();
         BTreeMap::from([("si_a_b".to_string(), messages)])
     }
 
@@ -428,38 +540,63 @@ mod tests {
     #[test]
     fn a_sound_history_is_accepted() {
         let (mut oracle, session) = history();
-        oracle.acknowledged(key("m1"), "server-m1", 1_001, true, 0).expect("sound");
-        oracle.acknowledged(key("m1"), "server-m1", 1_001, true, 0).expect("a repeat");
-        oracle.synced(session, BTreeMap::from([("si_a_b".into(), 1)])).expect("sound");
-        oracle.pushed(session, "si_a_b", &pushed("a", "m2", 2)).expect("sound");
-        oracle.pushed(session, "si_a_b", &pushed("a", "m3", 3)).expect("sound");
+        oracle
+            .acknowledged(key("m1"), "server-m1", 1_001, true, 0)
+            .expect("sound");
+        oracle
+            .acknowledged(key("m1"), "server-m1", 1_001, true, 0)
+            .expect("a repeat");
+        oracle
+            .synced(session, BTreeMap::from([("si_a_b".into(), 1)]))
+            .expect("sound");
+        oracle
+            .pushed(session, "si_a_b", &pushed("a", "m2", 2))
+            .expect("sound");
+        oracle
+            .pushed(session, "si_a_b", &pushed("a", "m3", 3))
+            .expect("sound");
         oracle.rest(&all(), |_, _| true).expect("sound");
     }
 
     #[test]
     fn an_answer_ahead_of_the_disk_is_seen() {
         let (mut oracle, _) = history();
-        assert_eq!(names(oracle.acknowledged(key("m4"), "server-m4", 1_004, true, 0)), DURABLE);
+        assert_eq!(
+            names(oracle.acknowledged(key("m4"), "server-m4", 1_004, true, 0)),
+            DURABLE
+        );
     }
 
     #[test]
     fn two_answers_to_one_message_are_seen() {
         let (mut oracle, _) = history();
-        assert_eq!(names(oracle.acknowledged(key("m1"), "another", 1_001, true, 0)), ONCE);
+        assert_eq!(
+            names(oracle.acknowledged(key("m1"), "another", 1_001, true, 0)),
+            ONCE
+        );
     }
 
     #[test]
     fn a_seq_given_twice_and_a_message_with_two_seqs_are_seen() {
         let (mut oracle, _) = history();
-        assert_eq!(names(oracle.durable("si_a_b", &known("a", "other", 3))), ORDER);
+        assert_eq!(
+            names(oracle.durable("si_a_b", &known("a", "other", 3))),
+            ORDER
+        );
         assert_eq!(names(oracle.durable("si_a_b", &known("a", "m3", 4))), ONCE);
     }
 
     #[test]
     fn a_lost_or_doubled_row_and_a_gap_are_seen() {
         let (oracle, _) = history();
-        assert_eq!(names(oracle.rest(&store(&[(1, "m1"), (2, "m2")]), |_, _| true)), DURABLE);
-        assert_eq!(names(oracle.rest(&store(&[(1, "m1"), (3, "m3")]), |_, _| true)), ORDER);
+        assert_eq!(
+            names(oracle.rest(&store(&[(1, "m1"), (2, "m2")]), |_, _| true)),
+            DURABLE
+        );
+        assert_eq!(
+            names(oracle.rest(&store(&[(1, "m1"), (3, "m3")]), |_, _| true)),
+            ORDER
+        );
         let doubled = store(&[(1, "m1"), (2, "m2"), (3, "m3"), (4, "m3")]);
         assert_eq!(names(oracle.rest(&doubled, |_, _| true)), ONCE);
     }
@@ -467,26 +604,48 @@ mod tests {
     #[test]
     fn pushes_out_of_order_twice_or_unknown_are_seen() {
         let (mut oracle, session) = history();
-        oracle.pushed(session, "si_a_b", &pushed("a", "m2", 2)).expect("sound");
-        assert_eq!(names(oracle.pushed(session, "si_a_b", &pushed("a", "m1", 1))), ORDER);
-        assert_eq!(names(oracle.pushed(session, "si_a_b", &pushed("a", "m2", 2))), ORDER);
-        assert_eq!(names(oracle.pushed(session, "si_a_b", &pushed("a", "m4", 4))), DURABLE);
+        oracle
+            .pushed(session, "si_a_b", &pushed("a", "m2", 2))
+            .expect("sound");
+        assert_eq!(
+            names(oracle.pushed(session, "si_a_b", &pushed("a", "m1", 1))),
+            ORDER
+        );
+        assert_eq!(
+            names(oracle.pushed(session, "si_a_b", &pushed("a", "m2", 2))),
+            ORDER
+        );
+        assert_eq!(
+            names(oracle.pushed(session, "si_a_b", &pushed("a", "m4", 4))),
+            DURABLE
+        );
     }
 
     #[test]
     fn a_push_that_leaves_a_hole_is_seen() {
         let (mut oracle, session) = history();
-        oracle.pushed(session, "si_a_b", &pushed("a", "m1", 1)).expect("sound");
-        assert_eq!(names(oracle.pushed(session, "si_a_b", &pushed("a", "m3", 3))), SYNC);
+        oracle
+            .pushed(session, "si_a_b", &pushed("a", "m1", 1))
+            .expect("sound");
+        assert_eq!(
+            names(oracle.pushed(session, "si_a_b", &pushed("a", "m3", 3))),
+            SYNC
+        );
     }
 
     #[test]
     fn a_message_neither_told_nor_pushed_is_seen() {
         let (mut oracle, session) = history();
-        oracle.synced(session, BTreeMap::from([("si_a_b".into(), 1)])).expect("sound");
-        oracle.pushed(session, "si_a_b", &pushed("a", "m2", 2)).expect("sound");
+        oracle
+            .synced(session, BTreeMap::from([("si_a_b".into(), 1)]))
+            .expect("sound");
+        oracle
+            .pushed(session, "si_a_b", &pushed("a", "m2", 2))
+            .expect("sound");
         assert_eq!(names(oracle.rest(&all(), |_, _| true)), SYNC);
-        oracle.rest(&all(), |_, user| user != "b").expect("nobody's business");
+        oracle
+            .rest(&all(), |_, user| user != "b")
+            .expect("nobody's business");
     }
 
     #[test]
@@ -502,16 +661,27 @@ mod tests {
             applied: BTreeMap::new(),
         });
         oracle.sends(key("m2"), 20);
-        oracle.acknowledged(key("m2"), "server-m2", 1_002, true, 0).expect("not in force yet");
+        oracle
+            .acknowledged(key("m2"), "server-m2", 1_002, true, 0)
+            .expect("not in force yet");
         oracle.applied(0, (7, 1), 30);
         oracle.sends(key("m3"), 40);
-        assert_eq!(names(oracle.acknowledged(key("m3"), "server-m3", 1_003, true, 0)), JUDGED);
+        assert_eq!(
+            names(oracle.acknowledged(key("m3"), "server-m3", 1_003, true, 0)),
+            JUDGED
+        );
     }
 
     #[test]
     fn a_kicked_token_that_comes_back_is_seen() {
         let (mut oracle, _) = history();
         oracle.kicked([b"token".to_vec()], 40);
-        assert_eq!(oracle.opened("b", 50, b"token").expect_err("a violation").invariant, DURABLE);
+        assert_eq!(
+            oracle
+                .opened("b", 50, b"token")
+                .expect_err("a violation")
+                .invariant,
+            DURABLE
+        );
     }
 }

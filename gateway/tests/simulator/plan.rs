@@ -52,7 +52,11 @@ impl Plan {
         let quiet = random.chance(50);
         let mut mean = |permille: u64, low: u64, high: u64| {
             let value = random.range(low, high);
-            if !quiet && random.chance(permille) { value } else { 0 }
+            if !quiet && random.chance(permille) {
+                value
+            } else {
+                0
+            }
         };
         let crashes = mean(600, SECOND, 6 * SECOND);
         let link_cuts = mean(600, SECOND, 6 * SECOND);
@@ -66,13 +70,29 @@ impl Plan {
         let limits = Gateway {
             name: "simulated".into(),
             journal_segment_bytes: segment_bytes,
-            journal_max_bytes: if random.chance(200) { segment_bytes * 2 } else { 1 << 20 },
+            journal_max_bytes: if random.chance(200) {
+                segment_bytes * 2
+            } else {
+                1 << 20
+            },
             max_connections: if random.chance(50) { 3 } else { 1_000 },
             session_queue_bytes: if random.chance(300) { 4 << 10 } else { 1 << 20 },
             session_pipeline: random.range(1, 8) as u32,
-            max_facts: if small { random.range(8, 40) as u32 } else { 1_000 },
-            max_conversations: if small { random.range(2, 5) as u32 } else { 1_000 },
-            tail_messages: if random.chance(500) { random.range(1, 8) as u32 } else { 64 },
+            max_facts: if small {
+                random.range(8, 40) as u32
+            } else {
+                1_000
+            },
+            max_conversations: if small {
+                random.range(2, 5) as u32
+            } else {
+                1_000
+            },
+            tail_messages: if random.chance(500) {
+                random.range(1, 8) as u32
+            } else {
+                64
+            },
             ..Gateway::default()
         };
         let users = random.range(2, 6) as usize;
@@ -101,7 +121,11 @@ impl Plan {
             wrong_clocks: if random.chance(300) { 400 } else { 0 },
             rivals: random.chance(250),
             large: if random.chance(300) { 200 } else { 0 },
-            recent: if random.chance(300) { random.range(0, 4) as usize } else { 64 },
+            recent: if random.chance(300) {
+                random.range(0, 4) as usize
+            } else {
+                64
+            },
         }
     }
 }

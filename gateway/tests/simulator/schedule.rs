@@ -38,12 +38,19 @@ pub(crate) struct Schedule<T> {
 
 impl<T> Schedule<T> {
     pub(crate) fn new() -> Self {
-        Self { entries: BinaryHeap::new(), serial: 0 }
+        Self {
+            entries: BinaryHeap::new(),
+            serial: 0,
+        }
     }
 
     pub(crate) fn at(&mut self, at: u64, what: T) {
         self.serial += 1;
-        self.entries.push(Entry { at, serial: self.serial, what });
+        self.entries.push(Entry {
+            at,
+            serial: self.serial,
+            what,
+        });
     }
 
     pub(crate) fn next(&mut self) -> Option<(u64, T)> {

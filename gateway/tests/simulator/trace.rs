@@ -15,7 +15,11 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn new(print: bool) -> Self {
-        Self { lines: VecDeque::new(), print, digest: 0 }
+        Self {
+            lines: VecDeque::new(),
+            print,
+            digest: 0,
+        }
     }
 
     pub(crate) fn line(&mut self, now: u64, what: Arguments<'_>) {
@@ -37,6 +41,9 @@ impl Trace {
     }
 
     pub(crate) fn tail(&self) -> String {
-        self.lines.iter().map(|line| format!("  {line}\n")).collect()
+        self.lines
+            .iter()
+            .map(|line| format!("  {line}\n"))
+            .collect()
     }
 }

@@ -16,8 +16,16 @@ pub(crate) struct Dialect {
 }
 
 /// The upgrade request.
-pub(crate) fn upgrade(user: &str, token: &str, platform: i32, operation: &str, dialect: Dialect) -> Vec<u8> {
-    let mut query = format!("sendID={user}&token={token}&platformID={platform}&operationID={operation}&isBackground=false");
+pub(crate) fn upgrade(
+    user: &str,
+    token: &str,
+    platform: i32,
+    operation: &str,
+    dialect: Dialect,
+) -> Vec<u8> {
+    let mut query = format!(
+        "sendID={user}&token={token}&platformID={platform}&operationID={operation}&isBackground=false"
+    );
     if dialect.gzip {
         query.push_str("&compression=gzip");
     }
@@ -49,7 +57,12 @@ fn frame(random: &mut Random, fin: bool, opcode: u8, payload: &[u8], out: &mut V
     }
     let mask = (random.next() as u32).to_le_bytes();
     out.extend_from_slice(&mask);
-    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    out.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
 }
 
 /// A control ping.
@@ -118,7 +131,10 @@ fn broken(what: impl std::fmt::Display) -> Violation {
 
 impl Reader {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Self { expects_outcome: dialect.outcome_frame, ..Self::default() }
+        Self {
+            expects_outcome: dialect.outcome_frame,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
@@ -131,9 +147,13 @@ impl Reader {
             return self.http();
         }
         let buffer = self.buffer.as_slice();
-        let [first, second, rest @ ..] = buffer else { return Ok(None) };
+        let [first, second, rest @ ..] = buffer else {
+            return Ok(None);
+        };
         if second & 0x80 != 0 || first & 0x70 != 0 || first & 0x80 == 0 {
-            return Err(broken("a masked, reserved or fragmented frame from the server"));
+            return Err(broken(
+                "a masked, reserved or fragmented frame from the server",
+            ));
         }
         let (length, rest) = match (second & 0x7f, rest) {
             (126, [a, b, rest @ ..]) => (usize::from(u16::from_be_bytes([*a, *b])), rest),
@@ -144,18 +164,26 @@ impl Reader {
             (126, _) => return Ok(None),
             (length, rest) => (usize::from(length), rest),
         };
-        let Some(payload) = rest.get(..length) else { return Ok(None) };
+        let Some(payload) = rest.get(..length) else {
+            return Ok(None);
+        };
         let said = match first & 0xf {
             0x1 if self.expects_outcome => {
                 self.expects_outcome = false;
                 outcome(payload)?
             }
-            0x2 if self.expects_outcome => return Err(broken("something ahead of the outcome frame")),
+            0x2 if self.expects_outcome => {
+                return Err(broken("something ahead of the outcome frame"));
+            }
             0x2 => Said::Envelope(response(dialect, payload)?),
             0x8 => Said::Close,
             0x9 => Said::Ping(payload.to_vec()),
             0xa => Said::Pong,
-            opcode => return Err(broken(format!("a frame with opcode {opcode} that was not asked for"))),
+            opcode => {
+                return Err(broken(format!(
+                    "a frame with opcode {opcode} that was not asked for"
+                )));
+            }
         };
         let used = buffer.len() - rest.len() + length;
         self.buffer.drain(..used);
@@ -163,7 +191,9 @@ impl Reader {
     }
 
     fn http(&mut self) -> Result<Option<Said>, Violation> {
-        let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") else { return Ok(None) };
+        let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return Ok(None);
+        };
         let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
         if head.starts_with("HTTP/1.1 101 ") {
             if !head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
@@ -172,10 +202,23 @@ impl Reader {
             self.buffer.drain(..end + 4);
             self.upgraded = true;
             // With an outcome frame to come, that is what counts.
-            return if self.expects_outcome { self.next(Dialect { encoding: Encoding::Gob, gzip: false, outcome_frame: true }) } else { Ok(Some(Said::Welcome)) };
+            return if self.expects_outcome {
+                self.next(Dialect {
+                    encoding: Encoding::Gob,
+                    gzip: false,
+                    outcome_frame: true,
+                })
+            } else {
+                Ok(Some(Said::Welcome))
+            };
         }
-        let length = head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).and_then(|l| l.parse::<usize>().ok());
-        let Some(length) = length else { return Err(broken("an HTTP reply without Content-Length")) };
+        let length = head
+            .lines()
+            .find_map(|l| l.strip_prefix("Content-Length: "))
+            .and_then(|l| l.parse::<usize>().ok());
+        let Some(length) = length else {
+            return Err(broken("an HTTP reply without Content-Length"));
+        };
         match self.buffer.get(end + 4..end + 4 + length) {
             None => Ok(None),
             Some(body) if head.starts_with("HTTP/1.1 200 ") => outcome(body).map(Some),
@@ -196,7 +239,9 @@ fn outcome(body: &[u8]) -> Result<Said, Violation> {
 fn response(dialect: Dialect, payload: &[u8]) -> Result<Response, Violation> {
     let mut inflated = Vec::new();
     let plain = if dialect.gzip {
-        Inflater::new().inflate(payload, 1 << 24, &mut inflated).map_err(broken)?;
+        Inflater::new()
+            .inflate(payload, 1 << 24, &mut inflated)
+            .map_err(broken)?;
         &inflated
     } else {
         payload

@@ -110,11 +110,8 @@ impl Conversation {
 
     /// Adds what control has stored to what recovery found in the journals.
     fn confirm(&mut self, state: ConversationState) {
-        let mut all: BTreeMap<i64, Known> = self
-            .known
-            .drain(..)
-            .map(|k| (k.message.seq, k))
-            .collect();
+        let mut all: BTreeMap<i64, Known> =
+            self.known.drain(..).map(|k| (k.message.seq, k)).collect();
         for message in state.recent {
             all.entry(message.seq).or_insert(Known {
                 message,

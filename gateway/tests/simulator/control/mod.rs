@@ -13,7 +13,9 @@ use ringwire_link::{FrameDecoder, ToControl, ToGateway};
 use ringwire_protocol::pb::msg::{
     GetConversationsHasReadAndMaxSeqResp, GetSeqMessageReq, GetSeqMessageResp, Seqs,
 };
-use ringwire_protocol::pb::sdkws::{GetMaxSeqResp, PullMessageBySeqsReq, PullMessageBySeqsResp, PullMsgs};
+use ringwire_protocol::pb::sdkws::{
+    GetMaxSeqResp, PullMessageBySeqsReq, PullMessageBySeqsResp, PullMsgs,
+};
 use ringwire_protocol::{req, slot};
 use std::collections::{BTreeMap, BTreeSet};
 use store::Store;
@@ -102,22 +104,46 @@ impl Control {
     pub(crate) fn connected(&mut self, core: u16, generation: u64) {
         let decoder = FrameDecoder::default();
         let (presence, publishing) = (BTreeMap::new(), BTreeMap::new());
-        self.links.insert(core, Link { generation, decoder, hello: None, applied: 0, presence, publishing });
+        self.links.insert(
+            core,
+            Link {
+                generation,
+                decoder,
+                hello: None,
+                applied: 0,
+                presence,
+                publishing,
+            },
+        );
     }
 
     pub(crate) fn disconnected(&mut self, core: u16, generation: u64) {
-        if self.links.get(&core).is_some_and(|link| link.generation == generation) {
+        if self
+            .links
+            .get(&core)
+            .is_some_and(|link| link.generation == generation)
+        {
             self.links.remove(&core);
             self.calls.retain(|(of, ..)| *of != core);
         }
     }
 
     fn send(&mut self, core: u16, correlation: u64, body: ToGateway) {
-        self.sends.push(Send { core, correlation, body, late: false });
+        self.sends.push(Send {
+            core,
+            correlation,
+            body,
+            late: false,
+        });
     }
 
     fn answer(&mut self, random: &mut Random, core: u16, correlation: u64, body: ToGateway) {
-        self.sends.push(Send { core, correlation, body, late: random.chance(200) });
+        self.sends.push(Send {
+            core,
+            correlation,
+            body,
+            late: random.chance(200),
+        });
     }
 
     /// One frame from a core, at the moment it is dealt with.
@@ -133,25 +159,56 @@ impl Control {
         match body {
             ToControl::Hello(hello) => self.hello(random, core, hello)?,
             ToControl::Heartbeat | ToControl::Sessions { .. } | ToControl::Kicked { .. } => {}
-            ToControl::Journal { journal, from, to, bytes } => {
+            ToControl::Journal {
+                journal,
+                from,
+                to,
+                bytes,
+            } => {
                 let first = self.first_of(core, journal);
-                self.store.take(oracle, journal, (first, from, to), &bytes)?;
+                self.store
+                    .take(oracle, journal, (first, from, to), &bytes)?;
                 let position = self.store.positions.get(&journal).copied().unwrap_or(first);
-                self.send(core, 0, ToGateway::Stored(JournalPosition { journal, position }));
+                self.send(
+                    core,
+                    0,
+                    ToGateway::Stored(JournalPosition { journal, position }),
+                );
                 self.answer_calls();
             }
             ToControl::FetchFacts { keys } => {
                 let facts = keys.iter().map(|key| self.store.fact(key)).collect();
-                self.answer(random, core, correlation, ToGateway::Facts { facts: Ok(facts) });
+                self.answer(
+                    random,
+                    core,
+                    correlation,
+                    ToGateway::Facts { facts: Ok(facts) },
+                );
             }
             ToControl::OpenConversations { ids } => {
                 let recent = self.recent;
                 let states = ids.iter().map(|id| self.store.state(id, recent)).collect();
-                self.answer(random, core, correlation, ToGateway::Conversations { states: Ok(states) });
+                self.answer(
+                    random,
+                    core,
+                    correlation,
+                    ToGateway::Conversations { states: Ok(states) },
+                );
             }
-            ToControl::FindDuplicate { conversation_id, send_id, client_msg_id } => {
-                let found = self.store.duplicate(&conversation_id, &send_id, &client_msg_id);
-                self.answer(random, core, correlation, ToGateway::Duplicate { found: Ok(found) });
+            ToControl::FindDuplicate {
+                conversation_id,
+                send_id,
+                client_msg_id,
+            } => {
+                let found = self
+                    .store
+                    .duplicate(&conversation_id, &send_id, &client_msg_id);
+                self.answer(
+                    random,
+                    core,
+                    correlation,
+                    ToGateway::Duplicate { found: Ok(found) },
+                );
             }
             ToControl::Call(call) => {
                 self.calls.push((core, correlation, call));
@@ -163,9 +220,19 @@ impl Control {
                 }
                 oracle.applied(core, (self.boot, version), now);
             }
-            ToControl::Published { err_code, server_msg_id, send_time, .. } => {
-                let number = self.links.get_mut(&core).and_then(|link| link.publishing.remove(&correlation));
-                let Some(outgoing) = number.and_then(|number| self.outbox.get_mut(number)) else { return Ok(()) };
+            ToControl::Published {
+                err_code,
+                server_msg_id,
+                send_time,
+                ..
+            } => {
+                let number = self
+                    .links
+                    .get_mut(&core)
+                    .and_then(|link| link.publishing.remove(&correlation));
+                let Some(outgoing) = number.and_then(|number| self.outbox.get_mut(number)) else {
+                    return Ok(());
+                };
                 // 500 is trouble that passes; everything else is a verdict.
                 outgoing.done = err_code != 500;
                 if err_code == 0 {
@@ -175,7 +242,9 @@ impl Control {
                 }
             }
             ToControl::Presence { users, .. } => {
-                let Some(link) = self.links.get_mut(&core) else { return Ok(()) };
+                let Some(link) = self.links.get_mut(&core) else {
+                    return Ok(());
+                };
                 for user in users {
                     if user.platforms.is_empty() {
                         link.presence.remove(&user.user_id);
@@ -198,12 +267,19 @@ impl Control {
         let stored = hello
             .journals
             .iter()
-            .map(|j| JournalPosition { journal: j.journal, position: self.position(j.journal) })
+            .map(|j| JournalPosition {
+                journal: j.journal,
+                position: self.position(j.journal),
+            })
             .collect();
         let follows = hello.facts_boot == self.boot && random.chance(900);
         let welcome = Welcome {
             boot: self.boot,
-            facts_version: if follows { hello.facts_version } else { self.version },
+            facts_version: if follows {
+                hello.facts_version
+            } else {
+                self.version
+            },
             facts_current: follows,
             stored,
         };
@@ -216,15 +292,36 @@ impl Control {
             }
         }
         let mine = |user: &str| slot::core_of(user, hello.cores) == hello.core;
-        let tokens: Vec<_> = self.store.tokens.iter().filter(|t| mine(&t.user_id)).cloned().collect();
+        let tokens: Vec<_> = self
+            .store
+            .tokens
+            .iter()
+            .filter(|t| mine(&t.user_id))
+            .cloned()
+            .collect();
         for part in tokens.chunks(2) {
-            let body = ToGateway::TokenSnapshot { tokens: part.to_vec(), done: false };
+            let body = ToGateway::TokenSnapshot {
+                tokens: part.to_vec(),
+                done: false,
+            };
             self.send(core, 0, body);
         }
-        self.send(core, 0, ToGateway::TokenSnapshot { tokens: Vec::new(), done: true });
-        let Some(link) = self.links.get_mut(&core) else { return Ok(()) };
+        self.send(
+            core,
+            0,
+            ToGateway::TokenSnapshot {
+                tokens: Vec::new(),
+                done: true,
+            },
+        );
+        let Some(link) = self.links.get_mut(&core) else {
+            return Ok(());
+        };
         if link.hello.replace(hello).is_some() {
-            return Err(Violation::new("the link", format!("core {core} said Hello twice")));
+            return Err(Violation::new(
+                "the link",
+                format!("core {core} said Hello twice"),
+            ));
         }
         self.publish_all(random);
         Ok(())
@@ -236,13 +333,22 @@ impl Control {
 
     /// Answers requests whose journals are stored far enough.
     fn answer_calls(&mut self) {
-        let (ready, wait) = std::mem::take(&mut self.calls)
-            .into_iter()
-            .partition(|(_, _, call)| call.after.iter().all(|p| self.position(p.journal) >= p.position));
+        let (ready, wait) =
+            std::mem::take(&mut self.calls)
+                .into_iter()
+                .partition(|(_, _, call)| {
+                    call.after
+                        .iter()
+                        .all(|p| self.position(p.journal) >= p.position)
+                });
         self.calls = wait;
         for (core, correlation, call) in Vec::<(u16, u64, Call)>::into_iter(ready) {
             let data = self.reply(&call);
-            let body = ToGateway::CallReply { err_code: 0, err_msg: String::new(), data };
+            let body = ToGateway::CallReply {
+                err_code: 0,
+                err_msg: String::new(),
+                data,
+            };
             self.send(core, correlation, body);
         }
     }
@@ -251,31 +357,65 @@ impl Control {
         let user = &call.user_id;
         let pulled = |conversation: &String, seqs: BTreeSet<i64>| {
             let visible = self.store.party(conversation, user);
-            let msgs = if visible { self.store.bodies(conversation, &seqs) } else { Vec::new() };
-            (conversation.clone(), PullMsgs { msgs, ..PullMsgs::default() })
+            let msgs = if visible {
+                self.store.bodies(conversation, &seqs)
+            } else {
+                Vec::new()
+            };
+            (
+                conversation.clone(),
+                PullMsgs {
+                    msgs,
+                    ..PullMsgs::default()
+                },
+            )
         };
         match call.kind {
-            req::GET_MAX_SEQ => {
-                GetMaxSeqResp { max_seqs: self.store.max_seqs(user), ..Default::default() }.encode_to_vec()
+            req::GET_MAX_SEQ => GetMaxSeqResp {
+                max_seqs: self.store.max_seqs(user),
+                ..Default::default()
             }
+            .encode_to_vec(),
             req::GET_HAS_READ_AND_MAX_SEQ => {
                 let max = self.store.max_seqs(user).into_iter();
-                let seqs = max.map(|(id, max_seq)| (id, Seqs { max_seq, ..Seqs::default() })).collect();
-                GetConversationsHasReadAndMaxSeqResp { seqs, ..Default::default() }.encode_to_vec()
+                let seqs = max
+                    .map(|(id, max_seq)| {
+                        (
+                            id,
+                            Seqs {
+                                max_seq,
+                                ..Seqs::default()
+                            },
+                        )
+                    })
+                    .collect();
+                GetConversationsHasReadAndMaxSeqResp {
+                    seqs,
+                    ..Default::default()
+                }
+                .encode_to_vec()
             }
             req::PULL_BY_RANGE => {
                 let asked = PullMessageBySeqsReq::decode(call.data.as_slice()).unwrap_or_default();
-                let of = |r: &ringwire_protocol::pb::sdkws::SeqRange| pulled(&r.conversation_id, (r.begin..=r.end).collect());
-                PullMessageBySeqsResp { msgs: asked.seq_ranges.iter().map(of).collect(), ..Default::default() }
-                    .encode_to_vec()
+                let of = |r: &ringwire_protocol::pb::sdkws::SeqRange| {
+                    pulled(&r.conversation_id, (r.begin..=r.end).collect())
+                };
+                PullMessageBySeqsResp {
+                    msgs: asked.seq_ranges.iter().map(of).collect(),
+                    ..Default::default()
+                }
+                .encode_to_vec()
             }
             req::PULL_BY_LIST => {
                 let asked = GetSeqMessageReq::decode(call.data.as_slice()).unwrap_or_default();
                 let of = |c: &ringwire_protocol::pb::msg::ConversationSeqs| {
                     pulled(&c.conversation_id, c.seqs.iter().copied().collect())
                 };
-                GetSeqMessageResp { msgs: asked.conversations.iter().map(of).collect(), ..Default::default() }
-                    .encode_to_vec()
+                GetSeqMessageResp {
+                    msgs: asked.conversations.iter().map(of).collect(),
+                    ..Default::default()
+                }
+                .encode_to_vec()
             }
             _ => Vec::new(),
         }
@@ -286,9 +426,21 @@ impl Control {
         self.version += 1;
         self.log.push((self.version, changes.clone()));
         let version = self.version;
-        let cores: Vec<u16> = self.links.iter().filter(|(_, l)| l.hello.is_some()).map(|(core, _)| *core).collect();
+        let cores: Vec<u16> = self
+            .links
+            .iter()
+            .filter(|(_, l)| l.hello.is_some())
+            .map(|(core, _)| *core)
+            .collect();
         for core in cores {
-            self.send(core, 0, ToGateway::FactChanges { version, changes: changes.clone() });
+            self.send(
+                core,
+                0,
+                ToGateway::FactChanges {
+                    version,
+                    changes: changes.clone(),
+                },
+            );
         }
         (self.boot, version)
     }
@@ -301,6 +453,10 @@ impl Control {
     /// Whether every connected core has applied this change: only then is the next one made for the
     /// same thing.
     fn settled(&self, change: &Change) -> bool {
-        change.version.0 != self.boot || self.links.values().all(|link| link.applied >= change.version.1)
+        change.version.0 != self.boot
+            || self
+                .links
+                .values()
+                .all(|link| link.applied >= change.version.1)
     }
 }

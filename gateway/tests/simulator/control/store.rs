@@ -3,7 +3,9 @@
 use crate::oracle::{Checked, Key, Oracle, Violation};
 use bytes::Bytes;
 use prost::Message as _;
-use ringwire_link::facts::{Fact, FactKey, GroupFact, MemberFact, PairFact, TokenFact, TokenState, UserFact};
+use ringwire_link::facts::{
+    Fact, FactKey, GroupFact, MemberFact, PairFact, TokenFact, TokenState, UserFact,
+};
 use ringwire_link::message::{ConversationState, KnownMessage};
 use ringwire_link::record::{self, Record, TokenKickRecord};
 use ringwire_protocol::pb::sdkws::MsgData;
@@ -55,7 +57,8 @@ impl Store {
     ) -> Checked {
         let stored = self.positions.get(&journal).copied().unwrap_or(first);
         if from > stored {
-            let what = format!("journal {journal} streams from {from}, but only {stored} is stored");
+            let what =
+                format!("journal {journal} streams from {from}, but only {stored} is stored");
             return Err(Violation::new("1 (acknowledged is durable)", what));
         }
         if to <= stored {
@@ -64,9 +67,13 @@ impl Store {
         let mut offset = 0;
         while offset < bytes.len() {
             let position = from + offset as u64;
-            let (_, record, length) = record::read(&bytes[offset..], position).map_err(|error| {
-                Violation::new("1 (acknowledged is durable)", format!("journal {journal} at {position}: {error}"))
-            })?;
+            let (_, record, length) =
+                record::read(&bytes[offset..], position).map_err(|error| {
+                    Violation::new(
+                        "1 (acknowledged is durable)",
+                        format!("journal {journal} at {position}: {error}"),
+                    )
+                })?;
             offset += length;
             if position < stored {
                 continue;
@@ -84,16 +91,29 @@ impl Store {
         Ok(())
     }
 
-    fn put(&mut self, oracle: &mut Oracle, conversation: String, known: KnownMessage, body: Bytes) -> Checked {
+    fn put(
+        &mut self,
+        oracle: &mut Oracle,
+        conversation: String,
+        known: KnownMessage,
+        body: Bytes,
+    ) -> Checked {
         oracle.durable(&conversation, &known)?;
         let key = Key::new(&conversation, &known.send_id, &known.client_msg_id);
         self.index.insert(key, known.seq);
         self.bodies.insert((conversation.clone(), known.seq), body);
-        let before = self.messages.entry(conversation.clone()).or_default().insert(known.seq, known);
+        let before = self
+            .messages
+            .entry(conversation.clone())
+            .or_default()
+            .insert(known.seq, known);
         match before {
             None => Ok(()),
             Some(before) => {
-                let what = format!("{conversation} seq {} was stored before, from another record", before.seq);
+                let what = format!(
+                    "{conversation} seq {} was stored before, from another record",
+                    before.seq
+                );
                 Err(Violation::new("3 (the same message once)", what))
             }
         }
@@ -102,7 +122,8 @@ impl Store {
     fn kick(&mut self, kick: &TokenKickRecord) {
         for token in &mut self.tokens {
             let named = kick.tokens.iter().any(|t| t.as_slice() == token.token);
-            let ruled = kick.platform_id == token.platform_id && kick.keep.as_slice() != token.token;
+            let ruled =
+                kick.platform_id == token.platform_id && kick.keep.as_slice() != token.token;
             if token.user_id == kick.user_id && (named || ruled) {
                 token.state = TokenState::Kicked;
             }
@@ -112,15 +133,24 @@ impl Store {
     pub(crate) fn fact(&self, key: &FactKey) -> Fact {
         match key {
             FactKey::User(user) => Fact::User(self.users.get(user).cloned()),
-            FactKey::Pair(a, b) => {
-                Fact::Pair(self.pairs.get(&(a.clone(), b.clone())).cloned().unwrap_or_default())
-            }
+            FactKey::Pair(a, b) => Fact::Pair(
+                self.pairs
+                    .get(&(a.clone(), b.clone()))
+                    .cloned()
+                    .unwrap_or_default(),
+            ),
             FactKey::Group(group) => Fact::Group(self.groups.get(group).map(|g| g.fact.clone())),
-            FactKey::Member { group_id, user_id } => {
-                Fact::Member(self.groups.get(group_id).and_then(|g| g.members.get(user_id).cloned()))
-            }
+            FactKey::Member { group_id, user_id } => Fact::Member(
+                self.groups
+                    .get(group_id)
+                    .and_then(|g| g.members.get(user_id).cloned()),
+            ),
             FactKey::UserGroups(user) => Fact::UserGroups(
-                self.groups.iter().filter(|(_, g)| g.members.contains_key(user)).map(|(id, _)| id.clone()).collect(),
+                self.groups
+                    .iter()
+                    .filter(|(_, g)| g.members.contains_key(user))
+                    .map(|(id, _)| id.clone())
+                    .collect(),
             ),
         }
     }
@@ -128,7 +158,11 @@ impl Store {
     /// The state of a conversation, with at most `recent` of its newest messages.
     pub(crate) fn state(&self, conversation: &str, recent: usize) -> ConversationState {
         let Some(messages) = self.messages.get(conversation) else {
-            return ConversationState { max_seq: 0, max_send_time: 0, recent: Vec::new() };
+            return ConversationState {
+                max_seq: 0,
+                max_send_time: 0,
+                recent: Vec::new(),
+            };
         };
         let mut newest: Vec<KnownMessage> = messages.values().rev().take(recent).cloned().collect();
         newest.reverse();
@@ -139,14 +173,23 @@ impl Store {
         }
     }
 
-    pub(crate) fn duplicate(&self, conversation: &str, sender: &str, client_msg_id: &str) -> Option<KnownMessage> {
-        let seq = self.index.get(&Key::new(conversation, sender, client_msg_id))?;
+    pub(crate) fn duplicate(
+        &self,
+        conversation: &str,
+        sender: &str,
+        client_msg_id: &str,
+    ) -> Option<KnownMessage> {
+        let seq = self
+            .index
+            .get(&Key::new(conversation, sender, client_msg_id))?;
         self.messages.get(conversation)?.get(seq).cloned()
     }
 
     /// Whether the user takes part in a conversation or notification stream now.
     pub(crate) fn party(&self, conversation: &str, user: &str) -> bool {
-        let group = conversation.strip_prefix("sg_").or(conversation.strip_prefix("n_"));
+        let group = conversation
+            .strip_prefix("sg_")
+            .or(conversation.strip_prefix("n_"));
         match group.and_then(|group| self.groups.get(group)) {
             Some(group) => group.members.contains_key(user),
             None => named(conversation, user),
@@ -155,13 +198,20 @@ impl Store {
 
     /// Newest seqs of the user's conversations.
     pub(crate) fn max_seqs(&self, user: &str) -> BTreeMap<String, i64> {
-        let mine = self.messages.iter().filter(|(conversation, _)| self.party(conversation, user));
-        mine.filter_map(|(conversation, m)| Some((conversation.clone(), *m.keys().next_back()?))).collect()
+        let mine = self
+            .messages
+            .iter()
+            .filter(|(conversation, _)| self.party(conversation, user));
+        mine.filter_map(|(conversation, m)| Some((conversation.clone(), *m.keys().next_back()?)))
+            .collect()
     }
 
     /// Messages of one conversation by seq.
     pub(crate) fn bodies(&self, conversation: &str, seqs: &BTreeSet<i64>) -> Vec<MsgData> {
         let body = |seq: &i64| self.bodies.get(&(conversation.to_string(), *seq));
-        seqs.iter().filter_map(body).filter_map(|b| MsgData::decode(b.clone()).ok()).collect()
+        seqs.iter()
+            .filter_map(body)
+            .filter_map(|b| MsgData::decode(b.clone()).ok())
+            .collect()
     }
 }

@@ -75,14 +75,19 @@ impl World {
             }
             Fault::DiskFree => self.disk.full = false,
             Fault::Change if self.control.boot != 0 => {
-                if let Some(told) = self.control.change(&mut self.random, &mut self.oracle, self.now) {
+                if let Some(told) =
+                    self.control
+                        .change(&mut self.random, &mut self.oracle, self.now)
+                {
                     say!(self, "{told}");
                 }
                 self.control_sends();
             }
             Fault::Publish if self.control.boot != 0 => {
                 let unix_ms = self.clock().unix_ms;
-                let told = self.control.publish(&mut self.random, &mut self.oracle, unix_ms);
+                let told = self
+                    .control
+                    .publish(&mut self.random, &mut self.oracle, unix_ms);
                 say!(self, "control publishes {told}");
                 self.control_sends();
             }
@@ -94,16 +99,22 @@ impl World {
 
     /// Kills the gateway: memory is gone, writes under way are torn.
     fn crash_gateway(&mut self) {
-        let Some(gateway) = self.gateway.take() else { return };
+        let Some(gateway) = self.gateway.take() else {
+            return;
+        };
         say!(self, "the gateway crashes");
         for (core, state) in gateway.cores.into_iter().enumerate() {
             if let Some(writing) = state.writing {
-                self.disk.torn(&mut self.random, core as u16, &writing.write);
+                self.disk
+                    .torn(&mut self.random, core as u16, &writing.write);
             }
             if state.connected != 0 {
                 self.dead_links.insert(state.connected);
                 let delay = self.random.delay(self.plan.link_time);
-                let gone = Happening::LinkGone { core: core as u16, generation: state.connected };
+                let gone = Happening::LinkGone {
+                    core: core as u16,
+                    generation: state.connected,
+                };
                 self.after(delay, gone);
             }
         }
@@ -118,13 +129,28 @@ impl World {
         let noticed = self.random.delay(50 * MS);
         let gone = self.random.delay(50 * MS);
         let back = noticed + self.random.range(MS, 2 * SECOND);
-        let Some(gateway) = self.gateway.as_mut() else { return };
+        let Some(gateway) = self.gateway.as_mut() else {
+            return;
+        };
         let run = gateway.run;
-        let Some(state) = gateway.cores.get_mut(usize::from(core)).filter(|s| s.connected != 0) else { return };
+        let Some(state) = gateway
+            .cores
+            .get_mut(usize::from(core))
+            .filter(|s| s.connected != 0)
+        else {
+            return;
+        };
         let generation = std::mem::take(&mut state.connected);
         self.dead_links.insert(generation);
         say!(self, "the link of core {core} is cut");
-        self.after(noticed, Happening::Input { run, core, input: Input::LinkDown });
+        self.after(
+            noticed,
+            Happening::Input {
+                run,
+                core,
+                input: Input::LinkDown,
+            },
+        );
         self.after(gone, Happening::LinkGone { core, generation });
         self.after(back, Happening::LinkConnect { run, core });
     }
@@ -145,8 +171,16 @@ impl World {
     /// A core tries to reach control.
     pub(super) fn link_connect(&mut self, run: u64, core: u16) {
         let again = self.random.range(MS, 500 * MS);
-        let Some(gateway) = self.gateway.as_mut().filter(|g| g.run == run) else { return };
-        let Some(state) = gateway.cores.get_mut(usize::from(core)).filter(|s| s.connected == 0) else { return };
+        let Some(gateway) = self.gateway.as_mut().filter(|g| g.run == run) else {
+            return;
+        };
+        let Some(state) = gateway
+            .cores
+            .get_mut(usize::from(core))
+            .filter(|s| s.connected == 0)
+        else {
+            return;
+        };
         if self.control.boot == 0 || state.link != 0 {
             return self.after(again, Happening::LinkConnect { run, core });
         }

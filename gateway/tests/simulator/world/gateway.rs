@@ -10,7 +10,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use ringwire_gateway::core::journal::{self, Recovered, Recovery};
 use ringwire_gateway::core::{
-    Action, Board, ConnId, Connections, Core, CoreConfig, Event, Out, Owner, OwnerConfig, RingItem, Secret,
+    Action, Board, ConnId, Connections, Core, CoreConfig, Event, Out, Owner, OwnerConfig, RingItem,
+    Secret,
 };
 use ringwire_link::message::KnownMessage;
 use ringwire_link::record::{self, Record};
@@ -24,20 +25,46 @@ use std::sync::Arc;
 /// What waits for a core's next turn.
 #[derive(Debug)]
 pub(crate) enum Input {
-    Accepted { conn: u64 },
-    HandedOver { conn: u64, received: Vec<u8> },
+    Accepted {
+        conn: u64,
+    },
+    HandedOver {
+        conn: u64,
+        received: Vec<u8>,
+    },
     /// The connection may have bytes, or its end.
-    Readable { conn: u64 },
-    Closed { conn: u64 },
-    Written { conn: u64 },
-    Ring { from: u16, item: RingItem },
-    LinkUp { generation: u64 },
+    Readable {
+        conn: u64,
+    },
+    Closed {
+        conn: u64,
+    },
+    Written {
+        conn: u64,
+    },
+    Ring {
+        from: u16,
+        item: RingItem,
+    },
+    LinkUp {
+        generation: u64,
+    },
     LinkDown,
-    LinkBytes { generation: u64, bytes: Vec<u8> },
+    LinkBytes {
+        generation: u64,
+        bytes: Vec<u8>,
+    },
     Synced,
-    Read { position: u64, bytes: Bytes },
-    SegmentReady { segment: u64 },
-    SegmentFailed { segment: u64 },
+    Read {
+        position: u64,
+        bytes: Bytes,
+    },
+    SegmentReady {
+        segment: u64,
+    },
+    SegmentFailed {
+        segment: u64,
+    },
     Tick,
 }
 
@@ -108,11 +135,16 @@ impl World {
         self.oracle.restarted(cores, self.now);
         let cut: u64 = recovered.iter().map(|r| r.cut_bytes).sum();
         let seeds = journal::seeds(recovered, cores);
-        say!(self, "gateway starts: run {run}, {cores} cores, epoch {}, {cut} bytes cut", seeds.epoch);
+        say!(
+            self,
+            "gateway starts: run {run}, {cores} cores, epoch {}, {cut} bytes cut",
+            seeds.epoch
+        );
         let board = Arc::new(Board::new(&seeds.positions));
         let connections = Arc::new(Connections::new(limits.max_connections));
         let mut states = Vec::new();
-        for (core, (seed, kicks)) in (0..cores).zip(seeds.owners.into_iter().zip(seeds.token_kicks)) {
+        for (core, (seed, kicks)) in (0..cores).zip(seeds.owners.into_iter().zip(seeds.token_kicks))
+        {
             let owner = OwnerConfig {
                 core,
                 cores,
@@ -137,7 +169,13 @@ impl World {
             };
             let owner = Owner::new(owner, seed);
             states.push(CoreState {
-                core: Core::new(config, Arc::clone(&board), Arc::clone(&connections), owner, &kicks),
+                core: Core::new(
+                    config,
+                    Arc::clone(&board),
+                    Arc::clone(&connections),
+                    owner,
+                    &kicks,
+                ),
                 out: Out::new(core),
                 inbox: Vec::new(),
                 turn_due: false,
@@ -152,7 +190,12 @@ impl World {
                 welcomed: false,
             });
         }
-        self.gateway = Some(Gateway { run, cores: states, board, epoch: seeds.epoch });
+        self.gateway = Some(Gateway {
+            run,
+            cores: states,
+            board,
+            epoch: seeds.epoch,
+        });
         for core in 0..cores {
             // The first turn asks for a segment.
             self.input(run, core, Input::Tick);
@@ -168,7 +211,8 @@ impl World {
         let mut files = self.disk.files().peekable();
         while let Some((number, ..)) = files.peek().copied() {
             let mut recovery = Recovery::new(number, size);
-            while let Some((_, segment, bytes)) = files.next_if(|(journal, ..)| *journal == number) {
+            while let Some((_, segment, bytes)) = files.next_if(|(journal, ..)| *journal == number)
+            {
                 recovery.feed(segment, bytes).map_err(damaged)?;
             }
             all.extend(recovery.finish().map_err(damaged)?);
@@ -178,12 +222,18 @@ impl World {
 
     /// Something for a core's next turn.
     pub(super) fn input(&mut self, run: u64, core: u16, input: Input) {
-        let Some(state) = state(&mut self.gateway, run, core) else { return };
+        let Some(state) = state(&mut self.gateway, run, core) else {
+            return;
+        };
         state.inbox.push(input);
         if !state.turn_due {
             state.turn_due = true;
             let stall = self.random.chance(5);
-            let delay = if stall { self.random.below(200 * MS) } else { self.random.delay(20) };
+            let delay = if stall {
+                self.random.below(200 * MS)
+            } else {
+                self.random.delay(20)
+            };
             self.after(delay, Happening::Turn { run, core });
         }
     }
@@ -191,14 +241,18 @@ impl World {
     /// A core works off what is ready, and the world does what it says.
     pub(super) fn turn(&mut self, run: u64, core: u16) -> Checked {
         let now = self.clock();
-        let Some(state) = state(&mut self.gateway, run, core) else { return Ok(()) };
+        let Some(state) = state(&mut self.gateway, run, core) else {
+            return Ok(());
+        };
         state.turn_due = false;
         let inbox = std::mem::take(&mut state.inbox);
         let mut again = Vec::new();
         for input in inbox {
             self.handle(run, core, input, &mut again)?;
         }
-        let Some(state) = state_of(&mut self.gateway, core) else { return Ok(()) };
+        let Some(state) = state_of(&mut self.gateway, core) else {
+            return Ok(());
+        };
         state.core.finish_turn(now, &mut state.out);
         let actions = std::mem::take(&mut state.out.actions);
         self.bounds(core)?;
@@ -208,12 +262,21 @@ impl World {
         for input in again {
             self.input(run, core, input);
         }
-        let Some(state) = state_of(&mut self.gateway, core) else { return Ok(()) };
+        let Some(state) = state_of(&mut self.gateway, core) else {
+            return Ok(());
+        };
         if let Some(deadline) = state.core.deadline() {
             let at = (deadline * MS).max(self.now + 5 * MS);
             if state.tick_at.is_none_or(|t| t > at || t <= self.now) {
                 state.tick_at = Some(at);
-                self.schedule.at(at, Happening::Input { run, core, input: Input::Tick });
+                self.schedule.at(
+                    at,
+                    Happening::Input {
+                        run,
+                        core,
+                        input: Input::Tick,
+                    },
+                );
             }
         }
         Ok(())
@@ -222,24 +285,35 @@ impl World {
     fn handle(&mut self, run: u64, core: u16, input: Input, again: &mut Vec<Input>) -> Checked {
         let now = self.clock();
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let Some(state) = state(&mut self.gateway, run, core) else { return Ok(()) };
+        let Some(state) = state(&mut self.gateway, run, core) else {
+            return Ok(());
+        };
         let event = match input {
             Input::Accepted { conn } => {
                 if let Some(conn) = self.conns.get_mut(&conn) {
                     conn.holder = Some(core);
                 }
                 again.push(Input::Readable { conn });
-                Event::Accepted { conn: ConnId(conn), peer }
+                Event::Accepted {
+                    conn: ConnId(conn),
+                    peer,
+                }
             }
             Input::HandedOver { conn, received } => {
                 if let Some(conn) = self.conns.get_mut(&conn) {
                     conn.holder = Some(core);
                 }
                 again.push(Input::Readable { conn });
-                Event::HandedOver { conn: ConnId(conn), peer, received }
+                Event::HandedOver {
+                    conn: ConnId(conn),
+                    peer,
+                    received,
+                }
             }
             Input::Readable { conn: id } => {
-                let Some(conn) = self.conns.get_mut(&id).filter(|c| c.holder == Some(core)) else { return Ok(()) };
+                let Some(conn) = self.conns.get_mut(&id).filter(|c| c.holder == Some(core)) else {
+                    return Ok(());
+                };
                 conn.readable_due = false;
                 if conn.closing {
                     return Ok(());
@@ -253,11 +327,23 @@ impl World {
                     self.conns.remove(&id);
                     Event::Closed { conn: ConnId(id) }
                 } else {
-                    let most = if self.random.chance(100) { 1 + self.random.index(50) } else { 16 << 10 };
-                    let bytes: Vec<u8> = conn.inbound.drain(..most.min(conn.inbound.len())).collect();
+                    let most = if self.random.chance(100) {
+                        1 + self.random.index(50)
+                    } else {
+                        16 << 10
+                    };
+                    let bytes: Vec<u8> =
+                        conn.inbound.drain(..most.min(conn.inbound.len())).collect();
                     conn.readable_due = true;
                     again.push(Input::Readable { conn: id });
-                    state.core.handle(now, Event::Received { conn: ConnId(id), bytes: &bytes }, &mut state.out);
+                    state.core.handle(
+                        now,
+                        Event::Received {
+                            conn: ConnId(id),
+                            bytes: &bytes,
+                        },
+                        &mut state.out,
+                    );
                     return Ok(());
                 }
             }
@@ -291,17 +377,23 @@ impl World {
                 state.decoder.extend(&bytes);
                 loop {
                     let frame = state.decoder.next::<ToGateway>();
-                    let frame = frame.map_err(|error| Violation::new("the link", error.to_string()))?;
+                    let frame =
+                        frame.map_err(|error| Violation::new("the link", error.to_string()))?;
                     let Some(frame) = frame else { return Ok(()) };
                     state.welcomed |= matches!(frame.body, ToGateway::Welcome(_));
                     let (correlation, body) = (frame.correlation, frame.body);
-                    state.core.handle(now, Event::Link { correlation, body }, &mut state.out);
+                    state
+                        .core
+                        .handle(now, Event::Link { correlation, body }, &mut state.out);
                 }
             }
             Input::Synced => Event::JournalSynced,
             Input::Read { position, bytes } => Event::JournalRead { position, bytes },
             Input::SegmentReady { segment } => Event::SegmentReady { segment },
-            Input::SegmentFailed { segment } => Event::SegmentFailed { segment, reason: "disk full".into() },
+            Input::SegmentFailed { segment } => Event::SegmentFailed {
+                segment,
+                reason: "disk full".into(),
+            },
             Input::Tick => {
                 if state.core.deadline().is_none_or(|at| at > now.mono_ms) && now.mono_ms > 0 {
                     return Ok(());
@@ -328,63 +420,134 @@ impl World {
                 }
                 self.readable(conn.0);
             }
-            Action::HandOver { conn, to, received, .. } => {
+            Action::HandOver {
+                conn, to, received, ..
+            } => {
                 if let Some(conn) = self.conns.get_mut(&conn.0) {
                     conn.holder = None;
                     conn.readable_due = false;
                     let delay = self.random.delay(self.plan.ring_time);
-                    let input = Input::HandedOver { conn: conn.id, received };
-                    self.after(delay, Happening::Input { run, core: to, input });
+                    let input = Input::HandedOver {
+                        conn: conn.id,
+                        received,
+                    };
+                    self.after(
+                        delay,
+                        Happening::Input {
+                            run,
+                            core: to,
+                            input,
+                        },
+                    );
                 }
             }
             Action::Ring { to, item } => {
                 let delay = self.random.delay(self.plan.ring_time);
                 let now = self.now;
-                let Some(state) = state_of(&mut self.gateway, core) else { return Ok(()) };
+                let Some(state) = state_of(&mut self.gateway, core) else {
+                    return Ok(());
+                };
                 let Some(lane) = state.rings.get_mut(usize::from(to)).filter(|_| to != core) else {
-                    return Err(Violation::new("rings", format!("core {core} rang core {to}")));
+                    return Err(Violation::new(
+                        "rings",
+                        format!("core {core} rang core {to}"),
+                    ));
                 };
                 let at = lane.arrival(now, delay);
-                self.schedule.at(at, Happening::Input { run, core: to, input: Input::Ring { from: core, item } });
+                self.schedule.at(
+                    at,
+                    Happening::Input {
+                        run,
+                        core: to,
+                        input: Input::Ring { from: core, item },
+                    },
+                );
             }
             Action::Link { correlation, body } => self.from_core(core, correlation, &body)?,
-            Action::JournalWrite { segment, offset, bytes } => self.journal_write(run, core, segment, offset, bytes)?,
-            Action::JournalRead { journal, segment, offset, length, position } => {
+            Action::JournalWrite {
+                segment,
+                offset,
+                bytes,
+            } => self.journal_write(run, core, segment, offset, bytes)?,
+            Action::JournalRead {
+                journal,
+                segment,
+                offset,
+                length,
+                position,
+            } => {
                 let delay = self.random.delay(self.plan.sync_time);
                 let place = (segment, offset);
-                self.after(delay, Happening::Read { run, core, journal, place, length, position });
+                self.after(
+                    delay,
+                    Happening::Read {
+                        run,
+                        core,
+                        journal,
+                        place,
+                        length,
+                        position,
+                    },
+                );
             }
             Action::SegmentCreate { segment } => {
                 let delay = self.random.delay(self.plan.sync_time);
                 self.after(delay, Happening::Created { run, core, segment });
             }
             Action::SegmentRelease { journal, segment } => {
-                say!(self, "core {core} releases segment {segment} of journal {journal}");
+                say!(
+                    self,
+                    "core {core} releases segment {segment} of journal {journal}"
+                );
                 if !self.disk.release(journal, segment) {
-                    return Err(damaged(format!("segment {segment} of journal {journal} was released twice")));
+                    return Err(damaged(format!(
+                        "segment {segment} of journal {journal} was released twice"
+                    )));
                 }
             }
-            Action::Fatal { reason } => return Err(damaged(format!("core {core} gives up: {reason}"))),
+            Action::Fatal { reason } => {
+                return Err(damaged(format!("core {core} gives up: {reason}")));
+            }
         }
         Ok(())
     }
 
-    fn journal_write(&mut self, run: u64, core: u16, segment: u64, offset: u64, bytes: Bytes) -> Checked {
+    fn journal_write(
+        &mut self,
+        run: u64,
+        core: u16,
+        segment: u64,
+        offset: u64,
+        bytes: Bytes,
+    ) -> Checked {
         let size = self.plan.limits.journal_segment_bytes;
-        let mut writing =
-            Writing { write: Unsynced { segment, offset, bytes }, messages: Vec::new(), kicks: Vec::new() };
+        let mut writing = Writing {
+            write: Unsynced {
+                segment,
+                offset,
+                bytes,
+            },
+            messages: Vec::new(),
+            kicks: Vec::new(),
+        };
         let (bytes, mut at) = (writing.write.bytes.clone(), 0);
-        while let Ok((_, record, length)) = record::read(&bytes[at..], segment * size + offset + at as u64) {
+        while let Ok((_, record, length)) =
+            record::read(&bytes[at..], segment * size + offset + at as u64)
+        {
             at += length;
             match record {
                 Record::Message(message) => {
                     let msg = MsgData::decode(message.msg).map_err(damaged)?;
-                    writing.messages.push((message.conversation_id, known(&msg)));
+                    writing
+                        .messages
+                        .push((message.conversation_id, known(&msg)));
                 }
                 Record::TokenKick(kick) => writing.kicks.extend(kick.tokens),
             }
         }
-        let Some(state) = state_of(&mut self.gateway, core) else { return Ok(()) };
+        let Some(state) = state_of(&mut self.gateway, core) else {
+            return Ok(());
+        };
         if state.writing.replace(writing).is_some() {
             return Err(damaged("two journal writes at once"));
         }
@@ -395,13 +558,25 @@ impl World {
 
     /// A write and its sync are complete.
     pub(super) fn synced(&mut self, run: u64, core: u16) -> Checked {
-        let Some(state) = state(&mut self.gateway, run, core) else { return Ok(()) };
-        let Some(writing) = state.writing.take() else { return Ok(()) };
+        let Some(state) = state(&mut self.gateway, run, core) else {
+            return Ok(());
+        };
+        let Some(writing) = state.writing.take() else {
+            return Ok(());
+        };
         if !self.disk.synced(core, &writing.write) {
-            return Err(damaged(format!("core {core} wrote where there is no segment: {:?}", writing.write)));
+            return Err(damaged(format!(
+                "core {core} wrote where there is no segment: {:?}",
+                writing.write
+            )));
         }
         for (conversation, message) in &writing.messages {
-            say!(self, "core {core} synced {conversation} {} {}", message.seq, message.client_msg_id);
+            say!(
+                self,
+                "core {core} synced {conversation} {} {}",
+                message.seq,
+                message.client_msg_id
+            );
             self.oracle.durable(conversation, message)?;
         }
         self.oracle.kicked(writing.kicks, self.now);
@@ -410,12 +585,20 @@ impl World {
     }
 
     pub(super) fn created(&mut self, run: u64, core: u16, segment: u64) {
-        let Some(epoch) = self.gateway.as_ref().filter(|g| g.run == run).map(|g| g.epoch) else { return };
+        let Some(epoch) = self
+            .gateway
+            .as_ref()
+            .filter(|g| g.run == run)
+            .map(|g| g.epoch)
+        else {
+            return;
+        };
         if self.disk.full {
             return self.input(run, core, Input::SegmentFailed { segment });
         }
         let size = self.plan.limits.journal_segment_bytes;
-        self.disk.create(&mut self.random, core, segment, size, epoch);
+        self.disk
+            .create(&mut self.random, core, segment, size, epoch);
         self.input(run, core, Input::SegmentReady { segment });
     }
 
@@ -436,30 +619,54 @@ impl World {
                 self.input(run, core, Input::Read { position, bytes });
                 Ok(())
             }
-            _ => Err(damaged(format!("core {core} reads journal {journal} at {position}, which is not there"))),
+            _ => Err(damaged(format!(
+                "core {core} reads journal {journal} at {position}, which is not there"
+            ))),
         }
     }
 
     fn from_core(&mut self, core: u16, correlation: u64, body: &ToControl) -> Checked {
         let now = self.now;
         let delay = self.random.delay(self.plan.link_time);
-        let Some(state) = state_of(&mut self.gateway, core) else { return Ok(()) };
+        let Some(state) = state_of(&mut self.gateway, core) else {
+            return Ok(());
+        };
         let generation = state.link;
         if generation == 0 || self.dead_links.contains(&generation) {
             return Ok(());
         }
         let hello = matches!(body, ToControl::Hello(_));
-        if self.trace.print { eprintln!("{} from {core} gen {generation} {}", self.now, format!("{body:?}").chars().take(60).collect::<String>()); }
-        let mut bytes = if hello { frame::preamble().to_vec() } else { Vec::new() };
-        frame::encode(correlation, body, &mut bytes).map_err(|e| Violation::new("the link", e.to_string()))?;
+        if self.trace.print {
+            eprintln!(
+                "{} from {core} gen {generation} {}",
+                self.now,
+                format!("{body:?}").chars().take(60).collect::<String>()
+            );
+        }
+        let mut bytes = if hello {
+            frame::preamble().to_vec()
+        } else {
+            Vec::new()
+        };
+        frame::encode(correlation, body, &mut bytes)
+            .map_err(|e| Violation::new("the link", e.to_string()))?;
         let at = state.to_control.arrival(now, delay);
-        self.schedule.at(at, Happening::ToControl { core, generation, bytes });
+        self.schedule.at(
+            at,
+            Happening::ToControl {
+                core,
+                generation,
+                bytes,
+            },
+        );
         Ok(())
     }
 
     /// A frame from control to a core.
     pub(super) fn to_core(&mut self, core: u16, correlation: u64, body: &ToGateway) {
-        let Some(generation) = self.control.links.get(&core).map(|l| l.generation) else { return };
+        let Some(generation) = self.control.links.get(&core).map(|l| l.generation) else {
+            return;
+        };
         if self.dead_links.contains(&generation) {
             return;
         }
@@ -468,33 +675,65 @@ impl World {
         if matches!(body, ToGateway::Welcome(_)) {
             bytes.extend_from_slice(&frame::preamble());
         }
-        if self.trace.print { eprintln!("{} to {core} gen {generation} {}", self.now, format!("{body:?}").chars().take(60).collect::<String>()); }
+        if self.trace.print {
+            eprintln!(
+                "{} to {core} gen {generation} {}",
+                self.now,
+                format!("{body:?}").chars().take(60).collect::<String>()
+            );
+        }
         if frame::encode(correlation, body, &mut bytes).is_err() {
             return;
         }
-        let Some(gateway) = self.gateway.as_mut() else { return };
+        let Some(gateway) = self.gateway.as_mut() else {
+            return;
+        };
         let run = gateway.run;
-        let Some(state) = gateway.cores.get_mut(usize::from(core)) else { return };
+        let Some(state) = gateway.cores.get_mut(usize::from(core)) else {
+            return;
+        };
         let at = state.to_core.arrival(now, delay);
-        self.schedule.at(at, Happening::Input { run, core, input: Input::LinkBytes { generation, bytes } });
+        self.schedule.at(
+            at,
+            Happening::Input {
+                run,
+                core,
+                input: Input::LinkBytes { generation, bytes },
+            },
+        );
     }
 
     /// Limits hold after every turn (invariant 6).
     fn bounds(&mut self, core: u16) -> Checked {
         const BOUNDS: &str = "6 (nothing grows without a bound)";
         let limits = &self.plan.limits;
-        let Some(state) = self.gateway.as_ref().and_then(|g| g.cores.get(usize::from(core))) else { return Ok(()) };
+        let Some(state) = self
+            .gateway
+            .as_ref()
+            .and_then(|g| g.cores.get(usize::from(core)))
+        else {
+            return Ok(());
+        };
         let stats = state.core.owner_stats();
         // Records leave room unused at the ends of segments; with the small segments here that is much.
         if stats.unstored_bytes > 2 * limits.journal_max_bytes + limits.journal_segment_bytes {
-            return Err(Violation::new(BOUNDS, format!("core {core} has {} bytes not stored", stats.unstored_bytes)));
+            return Err(Violation::new(
+                BOUNDS,
+                format!("core {core} has {} bytes not stored", stats.unstored_bytes),
+            ));
         }
         // An answer may bring facts for several messages at once, and each of them may look at several.
         if stats.facts > u64::from(limits.max_facts) + 64 {
-            return Err(Violation::new(BOUNDS, format!("core {core} holds {} facts", stats.facts)));
+            return Err(Violation::new(
+                BOUNDS,
+                format!("core {core} holds {} facts", stats.facts),
+            ));
         }
         if state.core.stats().connections > u64::from(limits.max_connections) * 2 + 64 {
-            return Err(Violation::new(BOUNDS, format!("core {core} holds too many connections")));
+            return Err(Violation::new(
+                BOUNDS,
+                format!("core {core} holds too many connections"),
+            ));
         }
         Ok(())
     }
@@ -502,7 +741,11 @@ impl World {
 
 /// A core of this very run.
 fn state(gateway: &mut Option<Gateway>, run: u64, core: u16) -> Option<&mut CoreState> {
-    gateway.as_mut().filter(|g| g.run == run)?.cores.get_mut(usize::from(core))
+    gateway
+        .as_mut()
+        .filter(|g| g.run == run)?
+        .cores
+        .get_mut(usize::from(core))
 }
 
 fn state_of(gateway: &mut Option<Gateway>, core: u16) -> Option<&mut CoreState> {

@@ -44,26 +44,78 @@ pub(crate) use say;
 /// Something due.
 pub(crate) enum Happening {
     /// A core of the run ends its turn.
-    Turn { run: u64, core: u16 },
-    Input { run: u64, core: u16, input: Input },
-    Synced { run: u64, core: u16 },
-    Created { run: u64, core: u16, segment: u64 },
-    Read { run: u64, core: u16, journal: u16, place: (u64, u64), length: usize, position: u64 },
+    Turn {
+        run: u64,
+        core: u16,
+    },
+    Input {
+        run: u64,
+        core: u16,
+        input: Input,
+    },
+    Synced {
+        run: u64,
+        core: u16,
+    },
+    Created {
+        run: u64,
+        core: u16,
+        segment: u64,
+    },
+    Read {
+        run: u64,
+        core: u16,
+        journal: u16,
+        place: (u64, u64),
+        length: usize,
+        position: u64,
+    },
     /// Bytes of the link reach control.
-    ToControl { core: u16, generation: u64, bytes: Vec<u8> },
+    ToControl {
+        core: u16,
+        generation: u64,
+        bytes: Vec<u8>,
+    },
     /// Control deals with a frame.
-    Frame { boot: u64, core: u16, generation: u64, correlation: u64, body: Box<ToControl> },
+    Frame {
+        boot: u64,
+        core: u16,
+        generation: u64,
+        correlation: u64,
+        body: Box<ToControl>,
+    },
     /// Control sends what it read earlier.
-    LateSend { boot: u64, core: u16, generation: u64, correlation: u64, body: Box<ToGateway> },
-    LinkConnect { run: u64, core: u16 },
-    LinkGone { core: u16, generation: u64 },
+    LateSend {
+        boot: u64,
+        core: u16,
+        generation: u64,
+        correlation: u64,
+        body: Box<ToGateway>,
+    },
+    LinkConnect {
+        run: u64,
+        core: u16,
+    },
+    LinkGone {
+        core: u16,
+        generation: u64,
+    },
     Client(usize),
-    ToGateway { conn: u64, bytes: Bytes },
-    ClientReads { conn: u64 },
+    ToGateway {
+        conn: u64,
+        bytes: Bytes,
+    },
+    ClientReads {
+        conn: u64,
+    },
     /// The gateway's patience with a connection that does not take its last bytes ends.
-    CloseNow { conn: u64 },
+    CloseNow {
+        conn: u64,
+    },
     /// A client learns that its connection is over.
-    ClientLoses { conn: u64 },
+    ClientLoses {
+        conn: u64,
+    },
     Fault(faults::Fault),
     StartGateway,
     StartControl,
@@ -143,23 +195,60 @@ impl World {
         self.users = (0..self.plan.users).map(|n| format!("u{n}")).collect();
         self.groups = (0..self.plan.groups).map(|n| format!("g{n}")).collect();
         for user in &self.users {
-            self.control.store.users.insert(user.clone(), UserFact { level: 1, global_recv_opt: 0 });
+            self.control.store.users.insert(
+                user.clone(),
+                UserFact {
+                    level: 1,
+                    global_recv_opt: 0,
+                },
+            );
         }
         for group in &self.groups {
-            let members = self.users.iter().map(|u| (u.clone(), MemberFact { role: 20, mute_end_ms: 0 })).collect();
-            let group_state = crate::control::store::Group { members, ..Default::default() };
+            let members = self
+                .users
+                .iter()
+                .map(|u| {
+                    (
+                        u.clone(),
+                        MemberFact {
+                            role: 20,
+                            mute_end_ms: 0,
+                        },
+                    )
+                })
+                .collect();
+            let group_state = crate::control::store::Group {
+                members,
+                ..Default::default()
+            };
             self.control.store.groups.insert(group.clone(), group_state);
         }
         for number in 0..self.plan.clients {
             let user = self.users[number % self.users.len()].clone();
             // Different platforms do not disturb each other; equal ones do.
             let platforms = [2, 3, 5, 7, 9, 4];
-            let round = if self.plan.rivals { 0 } else { number / self.users.len() };
+            let round = if self.plan.rivals {
+                0
+            } else {
+                number / self.users.len()
+            };
             let random = &mut self.random;
-            let encoding = if random.chance(500) { Encoding::Gob } else { Encoding::Json };
-            let dialect = Dialect { encoding, gzip: random.chance(500), outcome_frame: random.chance(300) };
+            let encoding = if random.chance(500) {
+                Encoding::Gob
+            } else {
+                Encoding::Json
+            };
+            let dialect = Dialect {
+                encoding,
+                gzip: random.chance(500),
+                outcome_frame: random.chance(300),
+            };
             let skew = random.range(0, 120_000) as i64 - 60_000;
-            let skew = if random.chance(self.plan.wrong_clocks) { skew } else { 0 };
+            let skew = if random.chance(self.plan.wrong_clocks) {
+                skew
+            } else {
+                0
+            };
             let slow = random.chance(self.plan.slow_clients);
             let platform = platforms[round % platforms.len()];
             let client = Client::new(number, user, platform, dialect, skew, slow, self.plan.large);
@@ -196,7 +285,10 @@ impl World {
     }
 
     fn clock(&self) -> Now {
-        Now { mono_ms: self.now / MS, unix_ms: BEGIN_UNIX_MS + (self.now / MS) as i64 }
+        Now {
+            mono_ms: self.now / MS,
+            unix_ms: BEGIN_UNIX_MS + (self.now / MS) as i64,
+        }
     }
 
     fn after(&mut self, delay: u64, what: Happening) {
@@ -214,7 +306,9 @@ impl World {
             self.happened += 1;
             self.happen(what)?;
             if self.happened > TOO_BUSY {
-                return Err(crate::oracle::stuck("something is done over and over again"));
+                return Err(crate::oracle::stuck(
+                    "something is done over and over again",
+                ));
             }
             if self.now > self.plan.trouble + PATIENCE {
                 return Err(crate::oracle::stuck(self.unrest().unwrap_or_default()));
@@ -235,20 +329,56 @@ impl World {
                 self.created(run, core, segment);
                 Ok(())
             }
-            Happening::Read { run, core, journal, place, length, position } => {
-                self.journal_read(run, core, journal, place, length, position)
-            }
-            Happening::ToControl { core, generation, bytes } => self.to_control(core, generation, &bytes),
-            Happening::Frame { boot, core, generation, correlation, body } => {
-                let current = self.control.links.get(&core).is_some_and(|l| l.generation == generation);
+            Happening::Read {
+                run,
+                core,
+                journal,
+                place,
+                length,
+                position,
+            } => self.journal_read(run, core, journal, place, length, position),
+            Happening::ToControl {
+                core,
+                generation,
+                bytes,
+            } => self.to_control(core, generation, &bytes),
+            Happening::Frame {
+                boot,
+                core,
+                generation,
+                correlation,
+                body,
+            } => {
+                let current = self
+                    .control
+                    .links
+                    .get(&core)
+                    .is_some_and(|l| l.generation == generation);
                 if boot == self.control.boot && current {
-                    self.control.frame(&mut self.random, &mut self.oracle, self.now, core, correlation, *body)?;
+                    self.control.frame(
+                        &mut self.random,
+                        &mut self.oracle,
+                        self.now,
+                        core,
+                        correlation,
+                        *body,
+                    )?;
                     self.control_sends();
                 }
                 Ok(())
             }
-            Happening::LateSend { boot, core, generation, correlation, body } => {
-                let current = self.control.links.get(&core).is_some_and(|l| l.generation == generation);
+            Happening::LateSend {
+                boot,
+                core,
+                generation,
+                correlation,
+                body,
+            } => {
+                let current = self
+                    .control
+                    .links
+                    .get(&core)
+                    .is_some_and(|l| l.generation == generation);
                 if boot == self.control.boot && current {
                     self.to_core(core, correlation, &body);
                 }
@@ -302,10 +432,16 @@ impl World {
     }
 
     fn to_control(&mut self, core: u16, generation: u64, bytes: &[u8]) -> Checked {
-        let broken = |error: ringwire_link::LinkError| Violation::new("the link", error.to_string());
+        let broken =
+            |error: ringwire_link::LinkError| Violation::new("the link", error.to_string());
         let boot = self.control.boot;
         let mut frames = Vec::new();
-        let Some(link) = self.control.links.get_mut(&core).filter(|l| l.generation == generation) else {
+        let Some(link) = self
+            .control
+            .links
+            .get_mut(&core)
+            .filter(|l| l.generation == generation)
+        else {
             return Ok(());
         };
         link.decoder.extend(bytes);
@@ -320,16 +456,32 @@ impl World {
                     | ToControl::FindDuplicate { .. }
                     | ToControl::Call(_)
             );
-            let usual = if matches!(frame.body, ToControl::Journal { .. }) { self.plan.store_time } else { 100 };
+            let usual = if matches!(frame.body, ToControl::Journal { .. }) {
+                self.plan.store_time
+            } else {
+                100
+            };
             let delay = self.random.delay(usual);
             // Questions are dealt with side by side, everything else in order.
             let at = if question {
                 self.now + delay
             } else {
-                self.control_lanes.entry(core).or_default().arrival(self.now, delay)
+                self.control_lanes
+                    .entry(core)
+                    .or_default()
+                    .arrival(self.now, delay)
             };
             let (correlation, body) = (frame.correlation, Box::new(frame.body));
-            self.schedule.at(at, Happening::Frame { boot, core, generation, correlation, body });
+            self.schedule.at(
+                at,
+                Happening::Frame {
+                    boot,
+                    core,
+                    generation,
+                    correlation,
+                    body,
+                },
+            );
         }
         Ok(())
     }
@@ -341,11 +493,22 @@ impl World {
                 self.to_core(send.core, send.correlation, &send.body);
                 continue;
             }
-            let Some(generation) = self.control.links.get(&send.core).map(|l| l.generation) else { continue };
+            let Some(generation) = self.control.links.get(&send.core).map(|l| l.generation) else {
+                continue;
+            };
             let boot = self.control.boot;
             let delay = self.random.delay(4 * self.plan.link_time);
             let (core, correlation, body) = (send.core, send.correlation, Box::new(send.body));
-            self.after(delay, Happening::LateSend { boot, core, generation, correlation, body });
+            self.after(
+                delay,
+                Happening::LateSend {
+                    boot,
+                    core,
+                    generation,
+                    correlation,
+                    body,
+                },
+            );
         }
     }
 }

@@ -74,13 +74,21 @@ impl World {
         }
         let unix_ms = BEGIN_UNIX_MS + (self.now / MS) as i64;
         let (random, oracle, quiet) = (&mut self.random, &mut self.oracle, self.quiet);
-        let wish =
-            self.clients[number].act(random, oracle, self.now, unix_ms, (&self.users, &self.groups), quiet);
+        let wish = self.clients[number].act(
+            random,
+            oracle,
+            self.now,
+            unix_ms,
+            (&self.users, &self.groups),
+            quiet,
+        );
         self.grant(number, wish);
     }
 
     fn grant(&mut self, number: usize, wish: Wish) {
-        let Some(conn) = self.clients[number].conn else { return };
+        let Some(conn) = self.clients[number].conn else {
+            return;
+        };
         match wish {
             Wish::Nothing => {}
             Wish::Send(bytes) => self.client_sends(conn, &bytes),
@@ -89,11 +97,17 @@ impl World {
     }
 
     fn connect(&mut self, number: usize) {
-        let Some(gateway) = self.gateway.as_ref() else { return };
+        let Some(gateway) = self.gateway.as_ref() else {
+            return;
+        };
         let (run, cores) = (gateway.run, gateway.cores.len() as u64);
         self.next_conn += 1;
         let id = self.next_conn;
-        let capacity = if self.clients[number].slow { 2 << 10 } else { 64 << 10 };
+        let capacity = if self.clients[number].slow {
+            2 << 10
+        } else {
+            64 << 10
+        };
         let conn = Conn {
             id,
             client: number,
@@ -117,7 +131,11 @@ impl World {
         };
         self.conns.insert(id, conn);
         let core = self.random.below(cores) as u16;
-        say!(self, "client {number} ({}) connects at core {core}", self.clients[number].user);
+        say!(
+            self,
+            "client {number} ({}) connects at core {core}",
+            self.clients[number].user
+        );
         let now = self.now;
         let request = self.clients[number].connect(id, now);
         self.input(run, core, Input::Accepted { conn: id });
@@ -129,18 +147,36 @@ impl World {
         let mut rest = bytes;
         while !rest.is_empty() {
             let whole = self.random.chance(700);
-            let length = if whole { rest.len() } else { 1 + self.random.index(rest.len()) };
+            let length = if whole {
+                rest.len()
+            } else {
+                1 + self.random.index(rest.len())
+            };
             let (piece, after) = rest.split_at(length);
             rest = after;
             let delay = self.random.delay(self.plan.net_time);
-            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let Some(conn) = self.conns.get_mut(&id) else {
+                return;
+            };
             let at = conn.up.arrival(self.now, delay);
-            self.schedule.at(at, Happening::ToGateway { conn: id, bytes: Bytes::copy_from_slice(piece) });
+            self.schedule.at(
+                at,
+                Happening::ToGateway {
+                    conn: id,
+                    bytes: Bytes::copy_from_slice(piece),
+                },
+            );
         }
     }
 
     pub(super) fn bytes_arrive(&mut self, id: u64, bytes: &[u8]) {
-        let Some(conn) = self.conns.get_mut(&id).filter(|c| !c.silent && !c.reset && !c.ended) else { return };
+        let Some(conn) = self
+            .conns
+            .get_mut(&id)
+            .filter(|c| !c.silent && !c.reset && !c.ended)
+        else {
+            return;
+        };
         // An empty piece is the client's end.
         conn.ended = bytes.is_empty();
         conn.inbound.extend(bytes);
@@ -149,7 +185,9 @@ impl World {
 
     /// Tells the core that holds it that there is something to read.
     pub(super) fn readable(&mut self, id: u64) {
-        let Some(conn) = self.conns.get_mut(&id).filter(|c| !c.readable_due) else { return };
+        let Some(conn) = self.conns.get_mut(&id).filter(|c| !c.readable_due) else {
+            return;
+        };
         if let Some(core) = conn.holder {
             conn.readable_due = true;
             let run = conn.run;
@@ -160,9 +198,14 @@ impl World {
     /// The gateway writes.
     pub(super) fn write(&mut self, id: u64, frames: &[Bytes]) -> Checked {
         let limit = self.plan.limits.session_queue_bytes as usize + LARGEST_FRAME;
-        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return Ok(());
+        };
         if conn.writing {
-            return Err(Violation::new("the shell's contract", format!("two writes at once on connection {id}")));
+            return Err(Violation::new(
+                "the shell's contract",
+                format!("two writes at once on connection {id}"),
+            ));
         }
         conn.writing = true;
         frames.iter().for_each(|frame| conn.out.extend(frame));
@@ -178,8 +221,13 @@ impl World {
     fn pump(&mut self, id: u64) {
         let delay = self.random.delay(self.plan.net_time);
         let slow = self.random.range(SECOND / 4, 3 * SECOND);
-        let Some(conn) = self.conns.get_mut(&id).filter(|c| !c.reset) else { return };
-        let room = conn.capacity.saturating_sub(conn.kernel.len()).min(conn.out.len());
+        let Some(conn) = self.conns.get_mut(&id).filter(|c| !c.reset) else {
+            return;
+        };
+        let room = conn
+            .capacity
+            .saturating_sub(conn.kernel.len())
+            .min(conn.out.len());
         if room > 0 {
             let moved: Vec<u8> = conn.out.drain(..room).collect();
             conn.kernel.extend(moved);
@@ -188,8 +236,13 @@ impl World {
         let (core, run) = (conn.holder, conn.run);
         if !conn.reading && !conn.silent && !conn.kernel.is_empty() {
             conn.reading = true;
-            let delay = if self.clients[conn.client].slow { slow } else { delay };
-            self.schedule.at(self.now + delay, Happening::ClientReads { conn: id });
+            let delay = if self.clients[conn.client].slow {
+                slow
+            } else {
+                delay
+            };
+            self.schedule
+                .at(self.now + delay, Happening::ClientReads { conn: id });
         }
         if done && let Some(conn) = self.conns.get_mut(&id) {
             conn.writing = false;
@@ -203,7 +256,9 @@ impl World {
 
     /// The gateway closes, after the write in progress.
     pub(super) fn close(&mut self, id: u64) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         conn.closing = true;
         if conn.writing {
             self.after(LINGER, Happening::CloseNow { conn: id });
@@ -213,7 +268,9 @@ impl World {
     }
 
     pub(super) fn close_now(&mut self, id: u64) {
-        let Some(conn) = self.conns.get_mut(&id).filter(|c| !c.closed) else { return };
+        let Some(conn) = self.conns.get_mut(&id).filter(|c| !c.closed) else {
+            return;
+        };
         conn.closed = true;
         conn.out.clear();
         let (core, run) = (conn.holder, conn.run);
@@ -233,8 +290,14 @@ impl World {
 
     /// The client takes some of what has arrived.
     pub(super) fn client_reads(&mut self, id: u64) -> Checked {
-        let most = if self.random.chance(200) { 1 + self.random.index(2_000) } else { usize::MAX };
-        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let most = if self.random.chance(200) {
+            1 + self.random.index(2_000)
+        } else {
+            usize::MAX
+        };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return Ok(());
+        };
         conn.reading = false;
         if conn.silent || conn.reset {
             return Ok(());
@@ -255,12 +318,14 @@ impl World {
             return Ok(());
         }
         let stopped = self.clients[number].stopped;
-        let wish = self.clients[number].heard(&mut self.random, &mut self.oracle, self.now, bytes)?;
+        let wish =
+            self.clients[number].heard(&mut self.random, &mut self.oracle, self.now, bytes)?;
         let now_stopped = self.clients[number].stopped;
         if stopped != now_stopped {
             say!(self, "client {number} is stopped by {now_stopped:?}");
             if !self.plan.rivals {
-                let what = format!("client {number} with a good token is stopped by {now_stopped:?}");
+                let what =
+                    format!("client {number} with a good token is stopped by {now_stopped:?}");
                 return Err(Violation::new("tokens", what));
             }
         }
@@ -270,7 +335,9 @@ impl World {
 
     /// The client's side of the connection ends; it may try again later.
     pub(super) fn client_loses(&mut self, id: u64) -> Checked {
-        let Some((number, bytes)) = self.clients_leftover.remove(&id) else { return Ok(()) };
+        let Some((number, bytes)) = self.clients_leftover.remove(&id) else {
+            return Ok(());
+        };
         self.client_hears(id, number, &bytes)?;
         if self.clients[number].conn == Some(id) {
             say!(self, "client {number} loses its connection");
@@ -281,19 +348,33 @@ impl World {
 
     /// The client goes away: with a farewell, a reset, or without a word.
     pub(super) fn client_dies(&mut self, number: usize, silently: bool) {
-        let Some(id) = self.clients[number].conn else { return };
+        let Some(id) = self.clients[number].conn else {
+            return;
+        };
         self.clients[number].disconnected(&mut self.oracle);
-        say!(self, "client {number} goes away{}", if silently { " without a word" } else { "" });
+        say!(
+            self,
+            "client {number} goes away{}",
+            if silently { " without a word" } else { "" }
+        );
         let farewell = self.random.chance(500);
         let delay = self.random.delay(self.plan.net_time);
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         if silently {
             conn.silent = true;
             conn.kernel.clear();
             conn.capacity = 0;
         } else if farewell {
             let at = conn.up.arrival(self.now, delay);
-            self.schedule.at(at, Happening::ToGateway { conn: id, bytes: Bytes::new() });
+            self.schedule.at(
+                at,
+                Happening::ToGateway {
+                    conn: id,
+                    bytes: Bytes::new(),
+                },
+            );
             conn.capacity = usize::MAX;
             self.pump(id);
         } else {
@@ -310,8 +391,13 @@ impl World {
                 continue;
             }
             let bytes: Vec<u8> = conn.kernel.into_iter().collect();
-            let length = if self.random.chance(500) { bytes.len() } else { self.random.index(bytes.len() + 1) };
-            self.clients_leftover.insert(id, (number, bytes[..length].to_vec()));
+            let length = if self.random.chance(500) {
+                bytes.len()
+            } else {
+                self.random.index(bytes.len() + 1)
+            };
+            self.clients_leftover
+                .insert(id, (number, bytes[..length].to_vec()));
             let delay = self.random.delay(self.plan.net_time);
             self.after(delay, Happening::ClientLoses { conn: id });
         }

@@ -25,13 +25,18 @@ impl World {
 
     /// Whether every client has read all that was written to it before `since`.
     fn all_read(&self, since: u64) -> bool {
-        let mut current = self.conns.values().filter(|c| self.clients[c.client].conn == Some(c.id));
+        let mut current = self
+            .conns
+            .values()
+            .filter(|c| self.clients[c.client].conn == Some(c.id));
         current.all(|conn| conn.caught_up(since))
     }
 
     /// What is not at rest.
     pub(super) fn unrest(&self) -> Option<String> {
-        let Some(gateway) = &self.gateway else { return Some("the gateway is down".into()) };
+        let Some(gateway) = &self.gateway else {
+            return Some("the gateway is down".into());
+        };
         if self.control.boot == 0 {
             return Some("control is down".into());
         }
@@ -41,32 +46,51 @@ impl World {
             }
             let waiting = state.owner_waiting();
             if state.writing.is_some() || waiting > 0 {
-                return Some(format!("core {core} still writes, or {waiting} messages wait in it"));
+                return Some(format!(
+                    "core {core} still writes, or {waiting} messages wait in it"
+                ));
             }
         }
         for committed in gateway.board.vector() {
-            let stored = self.control.store.positions.get(&committed.journal).copied().unwrap_or(0);
+            let stored = self
+                .control
+                .store
+                .positions
+                .get(&committed.journal)
+                .copied()
+                .unwrap_or(0);
             if stored < committed.position {
-                return Some(format!("journal {} is stored up to {stored} of {committed:?}", committed.journal));
+                return Some(format!(
+                    "journal {} is stored up to {stored} of {committed:?}",
+                    committed.journal
+                ));
             }
         }
         if let Some(outgoing) = self.control.outbox.iter().find(|o| !o.done) {
             return Some(format!("{outgoing:?} is not published"));
         }
-        self.clients.iter().find(|c| !c.at_rest()).map(|c| c.condition())
+        self.clients
+            .iter()
+            .find(|c| !c.at_rest())
+            .map(|c| c.condition())
     }
 
     fn judge(&mut self) -> Checked {
         let store = &self.control.store;
-        self.oracle.rest(&store.messages, |conversation, user| store.party(conversation, user))?;
+        self.oracle.rest(&store.messages, |conversation, user| {
+            store.party(conversation, user)
+        })?;
         for client in self.clients.iter().filter(|c| c.session.is_some()) {
-            let online = self
-                .control
-                .links
-                .values()
-                .any(|link| link.presence.get(&client.user).is_some_and(|p| p.contains(&client.platform)));
+            let online = self.control.links.values().any(|link| {
+                link.presence
+                    .get(&client.user)
+                    .is_some_and(|p| p.contains(&client.platform))
+            });
             if !online {
-                let what = format!("control does not know that {} is online at {}", client.user, client.platform);
+                let what = format!(
+                    "control does not know that {} is online at {}",
+                    client.user, client.platform
+                );
                 return Err(Violation::new("presence", what));
             }
         }
