@@ -1,5 +1,5 @@
 //! The HTTP API over real sockets: frame, tokens, users, the reading calls of a login.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "api/auth.rs"]
 mod auth;

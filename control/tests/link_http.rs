@@ -1,4 +1,5 @@
 //! What gateways streamed, read over HTTP: conversations, compound calls, pulls; and sending.
+#![allow(clippy::unwrap_used)]
 
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "api/harness.rs"]

@@ -1,6 +1,8 @@
 //! The store's cases on PostgreSQL. `RINGWIRE_TEST_POSTGRES` names a server where databases may be
 //! created (`postgres://user@host:port/database`); without it every case fails.
 
+#![allow(clippy::unwrap_used)] // tests say what they expect by unwrapping
+
 mod store;
 
 use ringwire_control::store::Stores;

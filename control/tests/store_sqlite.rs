@@ -1,5 +1,7 @@
 //! The store's cases on SQLite.
 
+#![allow(clippy::unwrap_used)] // tests say what they expect by unwrapping
+
 mod store;
 
 use ringwire_control::store::Stores;

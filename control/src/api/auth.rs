@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::domain::caller::Caller;
 use crate::store::User;
 use crate::tokens::policy::ADMIN_PLATFORM;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use ringwire_protocol::error::{ApiError, ErrorCode};
 use ringwire_protocol::pb::auth::{
     ForceLogoutReq, GetAdminTokenReq, GetAdminTokenResp, GetUserTokenReq, GetUserTokenResp,

@@ -12,7 +12,7 @@ use super::{compress, table};
 use crate::app::App;
 use crate::domain::caller::Caller;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -26,6 +26,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
+
+/// Bytes of a refused body that are still read, so that its sender comes to read the refusal.
+const DRAINED: u64 = 64 << 20;
 
 /// Clients give up after 10 s; an answer must come before.
 const HANDLER_TIME: Duration = Duration::from_secs(9);
@@ -62,6 +65,11 @@ struct Path(&'static str);
 
 /// The whole HTTP API. Requests must carry [`Peer`].
 pub fn router(app: Arc<App>, metrics: Arc<Metrics>) -> Router {
+    router_of(app, metrics, table::routes())
+}
+
+/// The same frame around other routes.
+pub fn router_of(app: Arc<App>, metrics: Arc<Metrics>, routes: Vec<Route>) -> Router {
     let control = &app.config.control;
     let limits = (control.request_rate > 0).then(|| {
         let per = Duration::from_secs(1) / control.request_rate;
@@ -71,7 +79,7 @@ pub fn router(app: Arc<App>, metrics: Arc<Metrics>) -> Router {
         }
     });
     let frame = Arc::new(Frame {
-        routes: table::routes()
+        routes: routes
             .into_iter()
             .map(|route| (route.path, route))
             .collect(),
@@ -252,15 +260,17 @@ impl Frame {
         let announced = header_text(request.headers(), "content-length")
             .parse::<u64>()
             .unwrap_or(0);
+        let mut stream = request.into_body().into_data_stream();
         if announced > limit {
+            drain(&mut stream, announced).await;
             return Err(too_long());
         }
-        let mut stream = request.into_body().into_data_stream();
         let mut bytes = BytesMut::new();
         let mut permit = None;
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| ApiError::args("read http request body failed"))?;
             if (bytes.len() + chunk.len()) as u64 > limit {
+                drain(&mut stream, DRAINED).await;
                 return Err(too_long());
             }
             if bytes.len() + chunk.len() > SMALL_BODY && permit.is_none() {
@@ -275,6 +285,21 @@ impl Frame {
             },
             permit,
         ))
+    }
+}
+
+/// Throws away what is left of a refused body. A client that is still writing when the connection
+/// closes sees a reset instead of the refusal; one that announces more than [`DRAINED`] may.
+async fn drain(stream: &mut BodyDataStream, left: u64) {
+    if left > DRAINED {
+        return;
+    }
+    let mut seen = 0;
+    while let Some(Ok(chunk)) = stream.next().await {
+        seen += chunk.len() as u64;
+        if seen > DRAINED {
+            return;
+        }
     }
 }
 

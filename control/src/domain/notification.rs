@@ -71,7 +71,7 @@ fn to_user<T: Serialize>(
 }
 
 /// 32 hex digits that never come again.
-fn random_id() -> Result<String, ApiError> {
+pub(super) fn random_id() -> Result<String, ApiError> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| ApiError::internal(error.to_string()))?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))

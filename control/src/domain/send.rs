@@ -1,6 +1,7 @@
 //! Messages that back-ends send over HTTP (spec: message.md 5.1).
 
 use super::message_content::{self, Object};
+use super::notification::random_id;
 use crate::app::App;
 use crate::clock::unix_ms;
 use prost::Message as _;
@@ -220,13 +221,6 @@ impl From<PushInfo> for OfflinePushInfo {
             signal_info: info.signal_info.unwrap_or_default(),
         }
     }
-}
-
-/// 32 hex digits that never come again.
-fn random_id() -> Result<String, ApiError> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 #[cfg(test)]

@@ -2,8 +2,14 @@
 
 use super::harness::{Control, PASSWORD, raw};
 use flate2::read::GzDecoder;
+use ringwire_control::api::envelope::Reply;
+use ringwire_control::api::route::{Route, Who};
 use serde_json::json;
 use std::io::Read;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 #[tokio::test]
 async fn headers_are_checked_before_the_path() {
@@ -358,6 +364,60 @@ async fn beyond_the_rate_a_user_is_refused_readably_but_not_the_back_end() {
             .await
             .ok();
     }
+}
+
+/// What [`finishing`] waits for, and what it then says.
+static GO_ON: Notify = Notify::const_new();
+static FINISHED: Notify = Notify::const_new();
+
+#[tokio::test]
+async fn a_panic_ends_in_its_own_request() {
+    let panics = Route {
+        path: "/panics",
+        who: Who::Open,
+        call: |_, _, _| Box::pin(async { panic!("as it must in this test") }),
+    };
+    let control = Control::serving(|_| {}, vec![panics]).await;
+    for _ in 0..2 {
+        let reply = control.post("/panics", "", json!({})).await;
+        assert_eq!((reply.status, reply.code()), (200, 500));
+        assert_eq!(reply.json()["errMsg"], "ServerInternalError");
+        assert_eq!(reply.headers["access-control-allow-origin"], "*");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_began_is_finished_without_it() {
+    let finishing = Route {
+        path: "/finishing",
+        who: Who::Open,
+        call: |_, _, _| {
+            Box::pin(async {
+                FINISHED.notify_one();
+                GO_ON.notified().await;
+                FINISHED.notify_one();
+                Ok(Reply::Empty)
+            })
+        },
+    };
+    let control = Control::serving(|_| {}, vec![finishing]).await;
+    let mut client = TcpStream::connect(control.address).await.unwrap();
+    let request =
+        "POST /finishing HTTP/1.1\r\nHost: t\r\noperationID: o\r\nContent-Length: 2\r\n\r\n{}";
+    client.write_all(request.as_bytes()).await.unwrap();
+    FINISHED.notified().await;
+    drop(client);
+    // The server has seen it, and dropped everything that belonged to the connection.
+    while !control
+        .metrics
+        .text()
+        .contains("ringwire_api_connections 0\n")
+    {
+        tokio::task::yield_now().await;
+    }
+    GO_ON.notify_one();
+    let finished = tokio::time::timeout(Duration::from_secs(30), FINISHED.notified());
+    finished.await.expect("the handler goes on alone");
 }
 
 #[tokio::test]

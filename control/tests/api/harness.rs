@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use ringwire_config::{Config, Secret, read_secret};
 use ringwire_control::api::metrics::Metrics;
-use ringwire_control::api::{frame, listen};
+use ringwire_control::api::route::Route;
+use ringwire_control::api::{frame, listen, table};
 use ringwire_control::app::App;
 use ringwire_control::clock::unix_ms;
 use ringwire_control::domain::users;
@@ -88,6 +89,7 @@ impl Gateways for Recorder {
 pub(crate) struct Control {
     pub(crate) app: Arc<App>,
     pub(crate) gateways: Arc<Recorder>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) address: SocketAddr,
     _folder: tempfile::TempDir,
     _stop: watch::Sender<bool>,
@@ -138,6 +140,11 @@ impl Control {
 
     /// With a changed configuration.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::serving(change, table::routes()).await
+    }
+
+    /// With other routes.
+    pub(crate) async fn serving(change: impl FnOnce(&mut Config), routes: Vec<Route>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path());
         change(&mut config);
@@ -161,11 +168,18 @@ impl Control {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let metrics = Arc::new(Metrics::default());
-        let router = frame::router(app.clone(), metrics.clone());
-        tokio::spawn(listen::serve(listener, router, metrics, 100, stopped));
+        let router = frame::router_of(app.clone(), metrics.clone(), routes);
+        tokio::spawn(listen::serve(
+            listener,
+            router,
+            metrics.clone(),
+            100,
+            stopped,
+        ));
         Self {
             app,
             gateways,
+            metrics,
             address,
             _folder: folder,
             _stop: stop,

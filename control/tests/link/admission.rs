@@ -1,6 +1,7 @@
 //! Who may connect.
 
 use crate::stand::{FIRST, Stand, batch, chat, end_of, hello};
+use ringwire_control::link::Pace;
 use ringwire_link::facts::{TokenFact, TokenState};
 use ringwire_link::message::{Hello, JournalPosition};
 use ringwire_link::{ToControl, ToGateway};
@@ -171,4 +172,18 @@ async fn each_core_gets_the_tokens_of_its_own_users() {
         }
     }
     assert_eq!(told, 40);
+}
+
+#[tokio::test]
+async fn control_is_never_silent_and_a_silent_core_is_disconnected() {
+    let pace = Pace {
+        heartbeat_ms: 5,
+        silence_ms: 200,
+    };
+    let stand = Stand::start_with(|s| s.pace = pace, |_| {}).await;
+    let mut core = stand.core(hello()).await;
+    // The core says nothing from here on.
+    let said = core.closed().await;
+    assert!(said.contains(&ToGateway::Heartbeat));
+    assert!(said.iter().all(|body| *body == ToGateway::Heartbeat));
 }

@@ -4,6 +4,10 @@
 mod admission;
 mod calls;
 mod facts;
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "../api/harness.rs"]
+mod harness;
 mod journal;
 mod outbox;
 mod stand;
+mod whole;

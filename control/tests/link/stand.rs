@@ -13,7 +13,7 @@ use ringwire_link::{ToControl, ToGateway};
 use ringwire_protocol::pb::sdkws::MsgData;
 use std::collections::HashSet;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -139,13 +139,7 @@ impl Stand {
 
     /// A connection that has said nothing yet.
     pub(crate) async fn connect(&self) -> Core {
-        let stream = UnixStream::connect(self.folder.path().join("link.sock"))
-            .await
-            .unwrap();
-        Core {
-            stream,
-            decoder: FrameDecoder::default(),
-        }
+        Core::connect(&self.folder.path().join("link.sock")).await
     }
 
     /// A core that was welcomed, its token snapshot read.
@@ -193,6 +187,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    pub(crate) async fn connect(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).await.unwrap();
+        Self {
+            stream,
+            decoder: FrameDecoder::default(),
+        }
+    }
+
     pub(crate) async fn greet(&mut self) {
         self.write(&preamble()).await;
     }

@@ -122,7 +122,11 @@ pub(crate) async fn a_registered_id_refuses_the_whole_list(stores: &Stores) {
     let long_enough = "x".repeat(512);
     add(stores, &[&long_enough]).await;
     assert_eq!(
-        stores.users.existing(&[long_enough.clone()]).await.unwrap(),
+        stores
+            .users
+            .existing(std::slice::from_ref(&long_enough))
+            .await
+            .unwrap(),
         [long_enough]
     );
 }
@@ -151,7 +155,7 @@ pub(crate) async fn an_update_leaves_what_is_not_given(stores: &Stores) {
     );
     assert_eq!(
         stores.users.get(&texts(&["a"])).await.unwrap(),
-        [update.new.clone()]
+        std::slice::from_ref(&update.new)
     );
     assert_eq!(stores.outbox.pending(0, 10).await.unwrap().len(), 1);
 

@@ -69,7 +69,7 @@ impl Correlations {
     }
 
     /// A fresh id.
-    pub fn next(&mut self) -> u64 {
+    pub fn fresh(&mut self) -> u64 {
         let id = self.next;
         self.next += 4;
         id

@@ -242,7 +242,7 @@ impl Owner {
 
     /// Asks control.
     pub(super) fn ask(&mut self, now: Now, question: Question, body: ToControl, out: &mut Out) {
-        let correlation = self.correlations.next();
+        let correlation = self.correlations.fresh();
         self.questions.insert(correlation, question);
         self.timeouts
             .push_back((now.mono_ms + QUESTION_MS, correlation));

@@ -25,7 +25,9 @@ pub enum LinkError {
     #[error("peer did not open with the link preamble")]
     NotALink,
     /// The peer speaks another version.
-    #[error("peer speaks link version {theirs}, this process speaks {VERSION}: run gateway and control of the same release")]
+    #[error(
+        "peer speaks link version {theirs}, this process speaks {VERSION}: run gateway and control of the same release"
+    )]
     Version {
         /// What the peer announced.
         theirs: u16,
@@ -65,13 +67,15 @@ macro_rules! body {
     ($type:ty) => {
         impl Body for $type {
             fn write(&self, out: &mut Vec<u8>) -> Result<(), LinkError> {
-                let bytes = rkyv::to_bytes::<RkyvError>(self).map_err(|e| LinkError::Body(e.to_string()))?;
+                let bytes = rkyv::to_bytes::<RkyvError>(self)
+                    .map_err(|e| LinkError::Body(e.to_string()))?;
                 out.extend_from_slice(&bytes);
                 Ok(())
             }
 
             fn read(bytes: &[u8]) -> Result<Self, LinkError> {
-                rkyv::from_bytes::<Self, RkyvError>(bytes).map_err(|e| LinkError::Body(e.to_string()))
+                rkyv::from_bytes::<Self, RkyvError>(bytes)
+                    .map_err(|e| LinkError::Body(e.to_string()))
             }
         }
     };
@@ -129,10 +133,16 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// Any [`LinkError`]; the connection must then be closed.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "the caller names the body, which an iterator cannot take"
+    )]
     pub fn next<B: Body>(&mut self) -> Result<Option<Frame<B>>, LinkError> {
         let mut rest = &self.buffer[self.read..];
         if !self.greeted {
-            let Some(head) = rest.get(..PREAMBLE_LEN) else { return Ok(None) };
+            let Some(head) = rest.get(..PREAMBLE_LEN) else {
+                return Ok(None);
+            };
             if &head[..4] != MAGIC {
                 return Err(LinkError::NotALink);
             }
@@ -144,15 +154,22 @@ impl FrameDecoder {
             self.read += PREAMBLE_LEN;
             rest = &rest[PREAMBLE_LEN..];
         }
-        let Some((length, after)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+        let Some((length, after)) = rest.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
         let length = u32::from_le_bytes(*length) as usize;
         if !(8..=MAX_FRAME).contains(&length) {
             return Err(LinkError::Length(length));
         }
-        let Some((correlation, body)) = after.get(..length).and_then(|f| f.split_first_chunk::<8>()) else {
+        let Some((correlation, body)) =
+            after.get(..length).and_then(|f| f.split_first_chunk::<8>())
+        else {
             return Ok(None);
         };
-        let frame = Frame { correlation: u64::from_le_bytes(*correlation), body: B::read(body)? };
+        let frame = Frame {
+            correlation: u64::from_le_bytes(*correlation),
+            body: B::read(body)?,
+        };
         self.read += 4 + length;
         Ok(Some(frame))
     }
@@ -173,7 +190,15 @@ mod tests {
 
     #[test]
     fn frames_survive_any_split() {
-        let sent = [(0, ToControl::Heartbeat), (7, ToControl::OpenConversations { ids: vec!["si_a_b".into()] })];
+        let sent = [
+            (0, ToControl::Heartbeat),
+            (
+                7,
+                ToControl::OpenConversations {
+                    ids: vec!["si_a_b".into()],
+                },
+            ),
+        ];
         let bytes = stream(&sent);
         for cut in 0..bytes.len() {
             let mut decoder = FrameDecoder::default();

@@ -191,7 +191,9 @@ pub fn check(bytes: &[u8], position: u64) -> Result<Header, RecordError> {
         sound.then_some((header, u32::from_le_bytes(le(bytes, 4)?)))
     };
     let (header, crc) = field().ok_or(RecordError::Header)?;
-    let covered = bytes.get(8..HEADER_LEN + header.length as usize).ok_or(RecordError::Short)?;
+    let covered = bytes
+        .get(8..HEADER_LEN + header.length as usize)
+        .ok_or(RecordError::Short)?;
     if crc32c::crc32c(covered) != crc {
         return Err(RecordError::Checksum);
     }
@@ -209,7 +211,11 @@ pub fn read(bytes: &[u8], position: u64) -> Result<(Header, Record, usize), Reco
         Kind::Message => MessageRecord::decode(payload).map(Record::Message),
         Kind::TokenKick => TokenKickRecord::decode(payload).map(Record::TokenKick),
     };
-    Ok((header, record.map_err(|_| RecordError::Payload)?, header.record_len()))
+    Ok((
+        header,
+        record.map_err(|_| RecordError::Payload)?,
+        header.record_len(),
+    ))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use super::super::{
     ConversationRecord, ConversationStore, Log, NewConversation, Page, StoreResult,
 };
-use super::db::{Row, Tx, Value, values};
+use super::db::{Row, Tx};
+use super::value::{Value, values};
 use super::versions::{Bump, State, bump, bumps_by_key};
 use super::{SqlStore, in_order};
 use async_trait::async_trait;

@@ -3,7 +3,8 @@
 use super::super::groups::STATUS_DISMISSED;
 use super::super::{FactStore, StoreResult};
 use super::SqlStore;
-use super::db::{Tx, Value, values};
+use super::db::Tx;
+use super::value::{Value, values};
 use async_trait::async_trait;
 use ringwire_link::facts::{Fact, FactKey, GroupFact, MemberFact, PairFact, UserFact};
 use ringwire_protocol::conversation_id;

@@ -5,8 +5,9 @@ use super::super::users::MAX_ID_BYTES;
 use super::super::{
     Group, GroupStore, Log, Member, MemberFilter, NewMember, Page, StoreError, StoreResult,
 };
-use super::db::{Row, Value, values};
+use super::db::Row;
 use super::dialect::contains;
+use super::value::{Value, values};
 use super::versions::{Bump, State, bump};
 use super::{SqlStore, in_order};
 use async_trait::async_trait;

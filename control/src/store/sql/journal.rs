@@ -8,8 +8,9 @@ use super::super::{
     Applied, CreatedConversation, JournalBatch, JournalStore, NewConversation, StoreError,
     StoreResult, TokenId,
 };
-use super::db::{Tx, Value, storable, values};
+use super::db::Tx;
 use super::messages::{MAX_SEQ, duplicate_key, message_id, raise_read_seqs};
+use super::value::{Value, storable, values};
 use super::{SqlStore, conversations, tokens};
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -3,7 +3,8 @@
 use super::super::{
     MessageStore, RangeQuery, StoreError, StoreResult, StoredMessage, UserWindows, Window,
 };
-use super::db::{Row, Tx, Value, values};
+use super::db::{Row, Tx};
+use super::value::{Value, values};
 use super::{SqlStore, unique};
 use async_trait::async_trait;
 use prost::Message as _;

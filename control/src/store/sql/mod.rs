@@ -11,6 +11,7 @@ mod outbox;
 mod relations;
 mod tokens;
 mod users;
+mod value;
 mod versions;
 
 use super::{StoreResult, Stores};
@@ -51,10 +52,7 @@ impl Stores {
 }
 
 /// Rows in the order in which their keys were asked for, each once.
-fn in_order<T, K: Eq + Hash>(keys: &[K], rows: Vec<T>, key: impl Fn(&T) -> &K) -> Vec<T>
-where
-    K: Clone,
-{
+fn in_order<T, K: Eq + Hash + Clone>(keys: &[K], rows: Vec<T>, key: impl Fn(&T) -> &K) -> Vec<T> {
     let mut by_key: HashMap<K, T> = rows
         .into_iter()
         .map(|row| (key(&row).clone(), row))

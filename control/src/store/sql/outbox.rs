@@ -2,7 +2,8 @@
 
 use super::super::{OutboxMessage, OutboxRow, OutboxStore, StoreError, StoreResult};
 use super::SqlStore;
-use super::db::{Row, Tx, values};
+use super::db::{Row, Tx};
+use super::value::values;
 use async_trait::async_trait;
 use ringwire_link::message::Publish;
 
@@ -78,7 +79,7 @@ impl OutboxStore for SqlStore {
             self.db.dialect().any("id", 1)
         );
         let mut tx = self.db.write().await?;
-        tx.execute(sql, &[super::db::Value::Ints(ids)]).await?;
+        tx.execute(sql, &[super::value::Value::Ints(ids)]).await?;
         tx.commit().await
     }
 }

@@ -1,7 +1,8 @@
 //! Friends, blacks, friend requests.
 
 use super::super::{Black, Friend, Log, NewFriend, Page, RelationStore, StoreResult};
-use super::db::{Row, values};
+use super::db::Row;
+use super::value::values;
 use super::versions::{Bump, State, bump, bumps_by_key};
 use super::{SqlStore, in_order};
 use async_trait::async_trait;

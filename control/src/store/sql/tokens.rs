@@ -4,8 +4,9 @@ use super::super::{
     NewToken, StoreError, StoreResult, TokenDecision, TokenId, TokenRow, TokenStore, tokens::Policy,
 };
 use super::SqlStore;
-use super::db::{Row, Tx, values};
+use super::db::{Row, Tx};
 use super::users;
+use super::value::values;
 use async_trait::async_trait;
 
 const COLUMNS: &str = "token, user_id, platform_id, sha256, kicked, issued_at, expires_s";

@@ -5,8 +5,9 @@ use super::super::{
     ClientConfig, OutboxMessage, Page, RegisterCounts, StoreError, StoreResult, User, UserFilter,
     UserPatch, UserStore, UserUpdate,
 };
-use super::db::{Row, Tx, Value, values};
+use super::db::{Row, Tx};
 use super::dialect::contains;
+use super::value::{Value, values};
 use super::{SqlStore, in_order, outbox};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashSet};

@@ -3,7 +3,8 @@
 use super::super::versions::MAX_CHANGES;
 use super::super::{Changes, FullIds, Head, Log, StoreError, StoreResult, VersionStore};
 use super::SqlStore;
-use super::db::{Row, Tx, Value, values};
+use super::db::{Row, Tx};
+use super::value::{Value, values};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

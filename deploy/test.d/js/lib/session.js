@@ -177,10 +177,10 @@ export class Session extends EventEmitter {
     return decode('sdkws.GetMaxSeqResp', await this.request(Req.maxSeqs, data)).maxSeqs;
   }
 
-  /** The messages `begin..=end` of one conversation, ascending. */
-  async pull(conversationID, begin, end) {
+  /** The messages `begin..=end` of one conversation, ascending, as `userID` may see them. */
+  async pull(conversationID, begin, end, userID = this.#options.userID) {
     const data = encode('sdkws.PullMessageBySeqsReq', {
-      userID: this.#options.userID,
+      userID,
       seqRanges: [{ conversationID, begin, end, num: end - begin + 1 }],
       order: 0,
     });

@@ -109,7 +109,8 @@ describe('a client of our own', () => {
     const code = (wanted) => (error) => error instanceof Refused && error.code === wanted;
     const a = await connect(ann);
     await assert.rejects(a.sendText('nobody-at-all', 'x'), code(1004));
-    await assert.rejects(a.pull(singleChat(bob, 'third'), 1, 5), code(1002));
+    assert.deepEqual(await a.pull(singleChat(bob, 'third'), 1, 5), []);
+    await assert.rejects(a.pull(singleChat(ann, bob), 1, 5, bob), code(1002));
     await assert.rejects(connect(ann, { token: 'no.jwt' }), code(1503));
     const token = await world.api.token(ann, WEB);
     await assert.rejects(connect(bob, { token, platformID: WEB }), code(1502));

@@ -530,7 +530,7 @@ mod tests {
             table.want("c", &waiter);
             table
         };
-        let mut confirm = |state: ConversationState| {
+        let confirm = |state: ConversationState| {
             let mut table = recovered();
             table.arrived(vec!["c".into()], Ok(vec![state]), 0);
             assert!(table.ready("c"));

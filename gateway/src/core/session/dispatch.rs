@@ -184,7 +184,7 @@ impl Home {
             }
             return;
         }
-        let correlation = self.correlations.next();
+        let correlation = self.correlations.fresh();
         let call = Call {
             kind: head.id,
             user_id: session.user.to_string(),

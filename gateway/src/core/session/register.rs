@@ -175,7 +175,7 @@ impl Home {
         wanted.sort_unstable();
         wanted.dedup();
         for users in wanted.chunks(QUESTION_KEYS) {
-            let correlation = self.correlations.next();
+            let correlation = self.correlations.fresh();
             let mut keys = Vec::with_capacity(users.len());
             for user in users {
                 if let Some(user_key) = self.by_name.get(user) {

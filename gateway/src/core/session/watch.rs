@@ -94,7 +94,7 @@ impl Home {
             self.reply(key, head, Ok(tips(offline)), out);
             return;
         }
-        let request = self.correlations.next();
+        let request = self.correlations.fresh();
         self.watch_requests.insert(request, (id, number));
         let count = watched.len();
         for (core, users) in watched {

@@ -181,8 +181,8 @@ impl World {
                 link: 0,
                 connected: 0,
                 decoder: FrameDecoder::default(),
-                pub(super) to_control: Lane::default(),
-                pub(super) to_core: Lane::default(),
+                to_control: Lane::default(),
+                to_core: Lane::default(),
                 welcomed: false,
             });
         }
@@ -444,7 +444,7 @@ impl World {
                     },
                 );
             }
-            Action::Link { correlation, body } => self.from_core(core, correlation, &body)?,
+            Action::Link { correlation, body } => self.core_says(core, correlation, &body)?,
             Action::JournalWrite {
                 segment,
                 offset,

@@ -7,7 +7,7 @@ use ringwire_link::{ToControl, ToGateway, frame};
 
 impl World {
     /// A frame from a core to control.
-    pub(super) fn from_core(&mut self, core: u16, correlation: u64, body: &ToControl) -> Checked {
+    pub(super) fn core_says(&mut self, core: u16, correlation: u64, body: &ToControl) -> Checked {
         let now = self.now;
         let delay = self.random.delay(self.plan.link_time);
         let Some(state) = state_of(&mut self.gateway, core) else {
@@ -40,7 +40,7 @@ impl World {
     }
 
     /// A frame from control to a core.
-    pub(super) fn to_core(&mut self, core: u16, correlation: u64, body: &ToGateway) {
+    pub(super) fn control_says(&mut self, core: u16, correlation: u64, body: &ToGateway) {
         let Some(generation) = self.control.links.get(&core).map(|l| l.generation) else {
             return;
         };
@@ -75,9 +75,8 @@ impl World {
         );
     }
 
-
     /// Bytes of the link reach control.
-    pub(super) fn to_control(&mut self, core: u16, generation: u64, bytes: &[u8]) -> Checked {
+    pub(super) fn control_hears(&mut self, core: u16, generation: u64, bytes: &[u8]) -> Checked {
         let broken =
             |error: ringwire_link::LinkError| Violation::new("the link", error.to_string());
         let boot = self.control.boot;
@@ -136,7 +135,7 @@ impl World {
     pub(super) fn control_sends(&mut self) {
         for send in std::mem::take(&mut self.control.sends) {
             if !send.late {
-                self.to_core(send.core, send.correlation, &send.body);
+                self.control_says(send.core, send.correlation, &send.body);
                 continue;
             }
             let Some(generation) = self.control.links.get(&send.core).map(|l| l.generation) else {

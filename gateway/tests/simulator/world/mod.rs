@@ -349,7 +349,7 @@ impl World {
                 core,
                 generation,
                 bytes,
-            } => self.to_control(core, generation, &bytes),
+            } => self.control_hears(core, generation, &bytes),
             Happening::Frame {
                 boot,
                 core,
@@ -388,7 +388,7 @@ impl World {
                     .get(&core)
                     .is_some_and(|l| l.generation == generation);
                 if boot == self.control.boot && current {
-                    self.to_core(core, correlation, &body);
+                    self.control_says(core, correlation, &body);
                 }
                 Ok(())
             }
