@@ -213,6 +213,28 @@ fn publishes_are_answered_after_the_commit_and_only_on_their_own_connection() {
 }
 
 #[test]
+fn an_answer_that_outlives_its_connection_is_not_taken_for_that_of_a_new_question() {
+    let mut rig = Rig::new();
+    rig.code(text("a", "b", "warm"));
+    rig.publish(2, &text("a", "b", "1"), false);
+    rig.link_down();
+    rig.link_up();
+    rig.asked.clear();
+    // Control counts its questions from the start on every connection.
+    rig.publish(2, &text("a", "b", "2"), false);
+    rig.settle();
+    let seqs: Vec<i64> = rig
+        .asked
+        .iter()
+        .filter_map(|(correlation, body)| match body {
+            ToControl::Published { seq, .. } if *correlation == 2 => Some(*seq),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(seqs, [3], "the answer of the second question alone");
+}
+
+#[test]
 fn checked_publishes_are_refused_like_sends_and_bad_ones_are_named() {
     let mut rig = Rig::new();
     rig.publish(2, &text("a", "nobody", "1"), true);
@@ -264,9 +286,7 @@ fn a_publish_that_reached_the_wrong_core_is_answered_by_the_one_it_came_to() {
     rig.publish(2, &text("a", &stray, "1"), false);
     let (core, item) = rig.rung.remove(0);
     let RingItem::Publish {
-        origin: 0,
-        correlation: 2,
-        ..
+        origin: 0, number, ..
     } = item
     else {
         panic!("{item:?}")
@@ -274,7 +294,7 @@ fn a_publish_that_reached_the_wrong_core_is_answered_by_the_one_it_came_to() {
     assert_eq!(core, 1);
     let answer = ToControl::Heartbeat;
     let done = RingItem::PublishDone {
-        correlation: 2,
+        number,
         answer: Box::new(answer.clone()),
     };
     rig.turn(|owner, now, out| owner.ring(now, 1, done, out));
