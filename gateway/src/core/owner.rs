@@ -4,7 +4,7 @@ use super::board::Board;
 use super::conversation::lane::{Job, Lanes, Origin};
 use super::conversation::streams::ServerIds;
 use super::conversation::table::Conversations;
-use super::conversation::{Release, lane_of};
+use super::conversation::{Release, Unstored, lane_of};
 use super::event::{CoreId, Now};
 use super::facts::{Facts, Waiter};
 use super::journal::{ConversationHead, Journal, JournalSpan, Ordinal};
@@ -110,6 +110,8 @@ pub struct Owner {
     pub(super) facts: Facts,
     pub(super) conversations: Conversations,
     pub(super) lanes: Lanes,
+    /// What control published lately that is stored nowhere.
+    pub(super) unstored: Unstored,
     /// What waits for a commit, ascending.
     pub(super) releases: VecDeque<(Ordinal, Release)>,
     questions: HashMap<u64, Question>,
@@ -151,6 +153,7 @@ impl Owner {
                 seed.conversations,
             ),
             lanes: Lanes::default(),
+            unstored: Unstored::default(),
             releases: VecDeque::new(),
             questions: HashMap::new(),
             timeouts: VecDeque::new(),

@@ -1,6 +1,6 @@
 //! Control away, slow or wrong; a full disk; publishes.
 
-use super::rig::{Rig, text};
+use super::rig::{Rig, text, with};
 use crate::core::ring::RingItem;
 use ringwire_link::message::Publish;
 use ringwire_link::{ToControl, ToGateway};
@@ -232,6 +232,50 @@ fn an_answer_that_outlives_its_connection_is_not_taken_for_that_of_a_new_questio
         })
         .collect();
     assert_eq!(seqs, [3], "the answer of the second question alone");
+}
+
+#[test]
+fn what_is_not_stored_and_published_again_after_a_lost_link_is_delivered_once() {
+    let mut rig = Rig::new();
+    rig.code(text("a", "b", "warm"));
+    rig.pushes();
+    let notice = |id: &str| {
+        let options = [
+            ("isNotNotification", false),
+            ("isSendMsg", false),
+            ("history", false),
+        ];
+        with(text("a", "b", id), &options)
+    };
+    let published = |rig: &Rig| -> Vec<(String, i64, bool)> {
+        let answers = rig.asked.iter().filter_map(|(_, body)| match body {
+            ToControl::Published {
+                server_msg_id,
+                seq,
+                duplicate,
+                ..
+            } => Some((server_msg_id.clone(), *seq, *duplicate)),
+            _ => None,
+        });
+        answers.collect()
+    };
+    rig.publish(2, &notice("1"), false);
+    let (first, ..) = published(&rig).remove(0);
+    assert_eq!(rig.pushes().len(), 1);
+    rig.link_down();
+    rig.link_up();
+    rig.asked.clear();
+    rig.publish(2, &notice("1"), false);
+    assert_eq!(published(&rig), [(first, 0, true)]);
+    assert!(rig.pushes().is_empty());
+    rig.publish(4, &notice("2"), false);
+    assert_eq!(rig.pushes().len(), 1, "another one is delivered");
+    // A client that types twice under one id is seen twice.
+    for _ in 0..2 {
+        rig.send(notice("1"));
+        rig.settle();
+        assert_eq!(rig.pushes().len(), 1);
+    }
 }
 
 #[test]
