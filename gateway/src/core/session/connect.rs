@@ -132,7 +132,7 @@ impl Home {
                     deadline,
                 }));
                 let id = conn.id;
-                self.awaiting_tokens.push(id);
+                self.await_tokens(id);
                 self.arm(key, now);
             }
             Err(error) => self.refuse(key, &upgrade, &error),
@@ -199,20 +199,25 @@ impl Home {
         }
     }
 
+    /// The connection waits for the token snapshot. Those who gave up stay in the list until it is mostly
+    /// of them.
+    fn await_tokens(&mut self, conn: ConnId) {
+        if self.awaiting_tokens.len() > 2 * self.conns.len() + 64 {
+            let waits = |id: &ConnId| {
+                let conn = self.by_id.get(id).and_then(|key| self.conns.get(*key));
+                conn.is_some_and(|c| matches!(c.phase, Phase::Token(_)))
+            };
+            self.awaiting_tokens.retain(waits);
+        }
+        self.awaiting_tokens.push(conn);
+    }
+
     /// No snapshot came in time.
     pub(super) fn token_timeout(&mut self, key: ConnKey) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
         if let Phase::Token(waiting) = std::mem::replace(&mut conn.phase, Phase::Over) {
-            // Those who gave up stay in the list until it is mostly of them.
-            if self.awaiting_tokens.len() > 2 * self.conns.len() + 64 {
-                let waits = |id: &ConnId| {
-                    let conn = self.by_id.get(id).and_then(|key| self.conns.get(*key));
-                    conn.is_some_and(|c| matches!(c.phase, Phase::Token(_)))
-                };
-                self.awaiting_tokens.retain(waits);
-            }
             self.refuse(
                 key,
                 &waiting.upgrade,
