@@ -304,6 +304,11 @@ impl Home {
         }
     }
 
+    /// A connection that was counted on its way between cores never arrived.
+    pub(crate) fn lost_at_hand_over(&self) {
+        self.connections.leave();
+    }
+
     /// The process is stopping: everybody is told to come back elsewhere.
     pub(crate) fn shutdown(&mut self, out: &mut Out) {
         self.stopping = true;

@@ -266,3 +266,17 @@ fn shutdown_sends_everybody_away() {
     let late = rig.accept();
     assert!([conn, head, late].iter().all(|c| rig.closed.contains(c)));
 }
+
+#[test]
+fn a_connection_lost_between_cores_gives_its_place_back() {
+    let (near, far) = (user_of(0, 0), user_of(1, 0));
+    let mut rig = Rig::with(|config| config.gateway.max_connections = 1);
+    rig.link_up(&[normal(&near, 1)]);
+    rig.dial(&query(&far, 1, "t"));
+    assert!(matches!(rig.other.pop(), Some(Action::HandOver { .. })));
+    let conn = rig.dial(&query(&near, 1, &token_of(&near, 1)));
+    assert_eq!(code(&rig.text(conn)), 1601, "it is on its way");
+    rig.event(Event::Closed { conn });
+    rig.event(Event::LostAtHandOver);
+    rig.open(&near, 1);
+}
