@@ -17,7 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlStr, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, SqlStr, Sqlite, Transaction};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -178,12 +178,18 @@ impl Db {
             .pragma("journal_size_limit", "67108864");
         let pool = |size: u32| {
             // A connection to a database in memory is the database: it must never be closed.
+            // One that counts itself inside a transaction while nobody uses it goes: when the disk is
+            // full SQLite rolls back by itself, the driver's own ROLLBACK then fails, and it would
+            // refuse every BEGIN from then on.
             PoolOptions::<Sqlite>::new()
                 .max_connections(size)
                 .min_connections(1)
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .acquire_timeout(ACQUIRE)
+                .before_acquire(|connection, _| {
+                    Box::pin(async move { Ok(!connection.is_in_transaction()) })
+                })
         };
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         if !in_memory {
@@ -425,7 +431,38 @@ fn chunks<'v, 'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::value::values;
     use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_survived_once_there_is_room_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let url = format!("sqlite:{}", folder.path().join("full.db").display());
+        let db = Db::open(&url, 1).await.expect("opens");
+        let Db::Sqlite { writer, .. } = &db else {
+            panic!("SQLite");
+        };
+        let pages = |most: i64| {
+            let sql = Sql::from(format!("PRAGMA max_page_count = {most}")).0;
+            async move { sqlx::query(sql).execute(writer).await }
+        };
+        let value = "x".repeat(1 << 20);
+        let write = async || {
+            let mut tx = db.write().await?;
+            tx.execute(
+                "INSERT INTO client_configs (user_id, name, value) VALUES ('', 'k', $1)",
+                values![&value],
+            )
+            .await?;
+            tx.commit().await
+        };
+        // No page is to be had: the smallest value that SQLite takes is the present size.
+        pages(1).await.expect("limited");
+        let full = write().await.expect_err("no room");
+        assert!(matches!(full, StoreError::Database(_)), "{full}");
+        pages(1 << 30).await.expect("room again");
+        write().await.expect("stored");
+    }
 
     #[test]
     fn rows_are_split_into_powers_of_two_without_loss() {
