@@ -62,10 +62,17 @@ impl From<sqlx::Error> for StoreError {
                     "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300",
                 ]
                 .contains(&code.as_ref());
-                let sqlite =
-                    code.len() < 5 && code.parse::<u32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6));
-                if postgres || sqlite {
+                let plain = (code.len() < 5).then(|| code.parse::<u32>().ok()).flatten();
+                let sqlite = plain.map(|c| c & 0xff);
+                // Bad data, a broken constraint, a limit of the program: it will be the same again.
+                let for_good = code.len() == 5
+                    && ["22", "23", "54"]
+                        .iter()
+                        .any(|class| code.starts_with(class));
+                if postgres || matches!(sqlite, Some(5 | 6)) {
                     Self::Busy(e.to_string())
+                } else if for_good || matches!(sqlite, Some(18..=20)) {
+                    Self::Unstorable(e.to_string())
                 } else {
                     Self::Database(e.to_string())
                 }
