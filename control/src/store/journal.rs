@@ -37,7 +37,7 @@ pub struct Applied {
     /// Conversation records created; their owners' logs are bumped.
     pub created: Vec<CreatedConversation>,
     /// Token kicks found. The token rows are marked already; whoever keeps token states in memory
-    /// follows. Repeated when a batch is replayed.
+    /// follows. Repeated when a batch is replayed: the answer to an earlier commit may have been lost.
     pub token_kicks: Vec<TokenKickRecord>,
     /// For each batch, in order: stored up to here now.
     pub positions: Vec<JournalPosition>,
@@ -54,7 +54,7 @@ pub trait JournalStore: Send + Sync {
     /// # Errors
     /// `Gap` when a batch starts beyond the stored position of its journal (0 for a journal never
     /// seen); `SeqTaken` when another message is stored under a seq; `Record` when a message does not
-    /// decode; `Busy` when trying again may help.
+    /// decode; `Unstorable` when the database will never take it; `Busy` when trying again may help.
     async fn apply(&self, batches: &[JournalBatch], now: i64) -> StoreResult<Applied>;
 
     /// Stored positions of all journals of a gateway, by journal.

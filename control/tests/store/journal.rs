@@ -221,6 +221,7 @@ pub(crate) async fn a_failing_batch_leaves_nothing_of_the_call(stores: &Stores) 
     let kick = Record::TokenKick(TokenKickRecord {
         user_id: "a".into(),
         tokens: vec![token.id().to_vec()],
+        at_ms: i64::MAX,
         ..TokenKickRecord::default()
     });
     let mut good = batch_of(0, 1, &[("si_a_b", 1, "a", "b")]);

@@ -21,6 +21,7 @@ use ringwire_protocol::conversation_id::{
     SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE, is_notification,
 };
 use ringwire_protocol::pb::sdkws::MsgData;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A message to store.
@@ -257,16 +258,21 @@ async fn raise_streams(
 
 /// A sender has read what he sent and everything before it (spec: message.md 6.3).
 async fn raise_senders(tx: &mut Tx, messages: &[Incoming]) -> StoreResult<()> {
-    let mut marks: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    // By the ids as they are stored: one statement must not meet a row twice.
+    let mut marks: BTreeMap<(Cow<'_, str>, &str), i64> = BTreeMap::new();
     for m in messages
         .iter()
         .filter(|m| m.is_chat() && m.data.send_id.len() <= MAX_ID_BYTES)
     {
         let mark = marks
-            .entry((&m.data.send_id, &m.conversation_id))
+            .entry((storable(&m.data.send_id), m.conversation_id.as_str()))
             .or_default();
         *mark = (*mark).max(m.data.seq);
     }
+    let marks = marks
+        .iter()
+        .map(|((user, conversation), seq)| ((user.as_ref(), *conversation), *seq))
+        .collect();
     raise_read_seqs(tx, &marks).await
 }
 
@@ -318,7 +324,8 @@ async fn kick_tokens(tx: &mut Tx, kick: &TokenKickRecord) -> StoreResult<()> {
     // An id of another size is of no token.
     let id = |bytes: &Vec<u8>| TokenId::try_from(bytes.as_slice()).ok();
     let listed: Vec<TokenId> = kick.tokens.iter().filter_map(id).collect();
-    tokens::kick(tx, &kick.user_id, &listed).await?;
+    // A token made again after the login stays.
+    tokens::kick(tx, &kick.user_id, &listed, kick.at_ms).await?;
     if kick.platform_id != 0 {
         tokens::kick_platform(
             tx,
@@ -337,6 +344,8 @@ async fn kick_tokens(tx: &mut Tx, kick: &TokenKickRecord) -> StoreResult<()> {
 struct Work {
     messages: Vec<Incoming>,
     kicks: Vec<TokenKickRecord>,
+    /// Those of batches stored before, too.
+    all_kicks: Vec<TokenKickRecord>,
     /// Where each journal ends after the batches.
     ends: BTreeMap<(String, u16), u64>,
     positions: Vec<JournalPosition>,
@@ -359,6 +368,11 @@ fn plan(batches: &[JournalBatch], stored: &HashMap<(String, u16), u64>) -> Store
                 stored: reached,
                 from: batch.from,
             });
+        }
+        for record in &batch.records {
+            if let Record::TokenKick(kick) = record {
+                work.all_kicks.push(kick.clone());
+            }
         }
         if batch.to > reached {
             for record in &batch.records {
@@ -405,7 +419,7 @@ async fn carry_out(tx: &mut Tx, work: Work, now: i64) -> StoreResult<Applied> {
         )
         .await?;
     }
-    applied.token_kicks = work.kicks;
+    applied.token_kicks = work.all_kicks;
     applied.positions = work.positions;
     Ok(applied)
 }
