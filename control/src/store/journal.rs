@@ -69,6 +69,18 @@ pub trait JournalStore: Send + Sync {
     /// Database failures.
     async fn set_position(&self, gateway: &str, position: JournalPosition) -> StoreResult<()>;
 
+    /// Names and highest owner epochs of the gateways seen, by name.
+    ///
+    /// # Errors
+    /// Database failures.
+    async fn gateways(&self) -> StoreResult<Vec<(String, u32)>>;
+
+    /// Forgets epoch and positions of a gateway: for an operator who gives up its journals.
+    ///
+    /// # Errors
+    /// Database failures.
+    async fn forget(&self, gateway: &str) -> StoreResult<()>;
+
     /// Raises the highest owner epoch seen of a gateway to `epoch` and returns the highest.
     ///
     /// # Errors

@@ -93,6 +93,10 @@ fn journal_number(value: i64) -> StoreResult<u16> {
         .map_err(|_| StoreError::Database(format!("journal {value} is out of range")))
 }
 
+fn epoch_number(value: i64) -> StoreResult<u32> {
+    u32::try_from(value).map_err(|_| StoreError::Database(format!("epoch {value} is out of range")))
+}
+
 /// Locks the streams of these conversations, sorted, creating the missing ones.
 async fn lock_streams<'m>(
     tx: &mut Tx,
@@ -472,6 +476,26 @@ impl JournalStore for SqlStore {
         tx.commit().await
     }
 
+    async fn gateways(&self) -> StoreResult<Vec<(String, u32)>> {
+        self.db
+            .rows("SELECT gateway, epoch FROM gateways ORDER BY gateway", &[])
+            .await?
+            .iter()
+            .map(|r| Ok((r.text(0)?, epoch_number(r.int(1)?)?)))
+            .collect()
+    }
+
+    async fn forget(&self, gateway: &str) -> StoreResult<()> {
+        let mut tx = self.db.write().await?;
+        for sql in [
+            "DELETE FROM journal_positions WHERE gateway = $1",
+            "DELETE FROM gateways WHERE gateway = $1",
+        ] {
+            tx.execute(sql, values![gateway]).await?;
+        }
+        tx.commit().await
+    }
+
     async fn raise_epoch(&self, gateway: &str, epoch: u32) -> StoreResult<u32> {
         let mut tx = self.db.write().await?;
         let highest = tx
@@ -483,6 +507,6 @@ impl JournalStore for SqlStore {
             )
             .await?;
         tx.commit().await?;
-        u32::try_from(highest).map_err(|_| StoreError::Database("an epoch is out of range".into()))
+        epoch_number(highest)
     }
 }
