@@ -143,6 +143,12 @@ impl Plane {
                     position: to,
                 })]
             }
+            // A read: what it answers is of no interest here.
+            ToControl::Call(_) => vec![ToGateway::CallReply {
+                err_code: 0,
+                err_msg: String::new(),
+                data: Vec::new(),
+            }],
             _ => Vec::new(),
         }
     }
@@ -162,12 +168,7 @@ impl Kept {
     fn welcome(&self, hello: &Hello) -> Vec<ToGateway> {
         let stored = |j: &JournalPosition| JournalPosition {
             journal: j.journal,
-            position: self
-                .positions
-                .get(&j.journal)
-                .copied()
-                .unwrap_or_default()
-                .max(j.position),
+            position: self.positions.get(&j.journal).copied().unwrap_or_default(),
         };
         vec![
             ToGateway::Welcome(Welcome {
