@@ -16,13 +16,14 @@ mod plane;
 mod running;
 
 use plane::Plane;
+use prost::Message as _;
 use ringwire_link::record::{self, HEADER_LEN, Record, TokenKickRecord};
+use ringwire_protocol::pb::msg::{GetConversationsHasReadAndMaxSeqReq, SendMsgResp};
 use running::{Gateway, Session, command, configure, plane, refused};
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// Bytes of a segment, as `running::configure` sets them, and of its header.
 const SEGMENT: usize = 2 << 20;
@@ -58,7 +59,7 @@ impl Left {
 
     /// Three segments, two of them full.
     fn three_segments() -> Self {
-        let left = Self::of(2 * SEGMENT / LARGE, &large());
+        let left = Self::of(2 * SEGMENT / LARGE + 4, &large());
         assert!(segment(&left.journal, 2).exists());
         left
     }
@@ -125,13 +126,12 @@ fn acknowledge(session: &mut Session, id: &str, content: &[u8]) -> String {
 }
 
 fn try_send(session: &mut Session, id: &str, content: &[u8]) -> Result<String, Value> {
-    use prost::Message as _;
     session.send_content("bob", id, content);
     let (_, frame, data) = session.reply();
     if frame["errCode"] != 0 {
         return Err(frame);
     }
-    let reply = ringwire_protocol::pb::msg::SendMsgResp::decode(&*data).unwrap();
+    let reply = SendMsgResp::decode(&*data).unwrap();
     Ok(reply.server_msg_id)
 }
 
@@ -338,20 +338,6 @@ fn limit_file_size(gateway: &Gateway, bytes: libc::rlim_t) {
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// A gateway that gets an error, not a signal, for a file that may not grow.
-fn with_errors_for_size(folder: &Path) -> Command {
-    let mut ignoring = Command::new("sh");
-    ignoring
-        .arg("-c")
-        .arg("trap '' XFSZ && exec \"$0\" \"$@\"")
-        .arg(env!("CARGO_BIN_EXE_ringwire-gateway"));
-    ignoring
-        .arg("--config")
-        .arg(folder.join("ringwire.toml"))
-        .stderr(Stdio::piped());
-    ignoring
-}
-
 #[test]
 fn a_full_disk_refuses_sends_until_there_is_room_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -359,7 +345,7 @@ fn a_full_disk_refuses_sends_until_there_is_room_and_loses_nothing() {
     let plane = plane(folder.path());
     // What is acknowledged lives in the journal alone.
     plane.hold(true);
-    let gateway = Gateway::wait_for(with_errors_for_size(folder.path()));
+    let gateway = Gateway::start(folder.path());
     let mut alice = Session::open(&gateway, "alice");
     let mut bob = Session::open(&gateway, "bob");
     let content = large();
@@ -387,7 +373,11 @@ fn a_full_disk_refuses_sends_until_there_is_room_and_loses_nothing() {
 
     // It is refused again, at once, and everything else goes on: reads, heartbeats, connects.
     assert!(try_send(&mut alice, "refused", &content).is_err());
-    alice.request(1006, &[]);
+    let asked = GetConversationsHasReadAndMaxSeqReq {
+        user_id: "alice".into(),
+        ..GetConversationsHasReadAndMaxSeqReq::default()
+    };
+    alice.request(1006, &asked.encode_to_vec());
     let (kind, frame, _) = alice.reply();
     assert_eq!((kind, &frame["errCode"]), (1006, &json!(0)), "{frame}");
     for n in &acknowledged {

@@ -53,11 +53,19 @@ pub(crate) fn command(folder: &Path) -> Command {
 
 /// Starts a gateway that must not come up: its exit code and what it said.
 pub(crate) fn refused(folder: &Path) -> (Option<i32>, String) {
-    let output = command(folder).output().unwrap();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    let mut child = command(folder).spawn().unwrap();
+    let mut said = String::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.contains("gateway is up") {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it came up: {said}");
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    (child.wait().unwrap().code(), said)
 }
 
 impl Gateway {
