@@ -105,6 +105,23 @@ pub enum RecoveryError {
     },
 }
 
+impl RecoveryError {
+    /// The segment that is wrong: which file of which journal.
+    pub fn segment(&self) -> (u16, u64) {
+        let (Self::Header {
+            journal, segment, ..
+        }
+        | Self::Mismatch {
+            journal, segment, ..
+        }
+        | Self::Missing { journal, segment }
+        | Self::Damaged {
+            journal, segment, ..
+        }) = self;
+        (*journal, *segment)
+    }
+}
+
 /// A journal read back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recovered {
