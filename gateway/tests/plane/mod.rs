@@ -194,12 +194,14 @@ impl Kept {
             client_msg_id: m.client_msg_id.clone(),
             server_msg_id: m.server_msg_id.clone(),
             send_time: m.send_time,
+            create_time: m.create_time,
             seq: m.seq,
         };
         ConversationState {
             max_seq: messages.last().map_or(0, |m| m.seq),
             max_send_time: messages.last().map_or(0, |m| m.send_time),
             recent: messages.iter().map(known).collect(),
+            ahead: Vec::new(),
         }
     }
 

@@ -123,7 +123,7 @@ impl Plan {
             publishes,
             slow_clients: if random.chance(300) { 400 } else { 0 },
             wrong_clocks: if random.chance(300) { 400 } else { 0 },
-            clocks_ahead: std::env::var_os("RINGWIRE_SIM_CLOCKS_AHEAD").is_some(),
+            clocks_ahead: random.chance(500),
             rivals: random.chance(250),
             large: if random.chance(300) { 200 } else { 0 },
             recent: if random.chance(300) {

@@ -351,6 +351,7 @@ impl Recovery {
                     client_msg_id: msg.client_msg_id,
                     server_msg_id: msg.server_msg_id,
                     send_time: msg.send_time,
+                    create_time: msg.create_time,
                     seq: msg.seq,
                 });
             }

@@ -8,6 +8,7 @@ fn known(sender: &str, id: &str, seq: i64) -> KnownMessage {
         client_msg_id: id.into(),
         server_msg_id: format!("server-{id}"),
         send_time: 1_000 + seq,
+        create_time: 1_000 + seq,
         seq,
     }
 }
