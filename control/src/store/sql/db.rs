@@ -17,7 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlStr, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, SqlStr, Sqlite, Transaction};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -176,6 +176,7 @@ impl Db {
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-65536")
             .pragma("journal_size_limit", "67108864");
+        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         let pool = |size: u32| {
             // A connection to a database in memory is the database: it must never be closed.
             PoolOptions::<Sqlite>::new()
@@ -184,8 +185,12 @@ impl Db {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .acquire_timeout(ACQUIRE)
+                // A full disk makes SQLite undo a transaction by itself. sqlx 0.9 does not learn of
+                // it and would count the connection as inside that transaction for ever.
+                .before_acquire(move |connection, _| {
+                    Box::pin(async move { Ok(in_memory || !connection.is_in_transaction()) })
+                })
         };
-        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         if !in_memory {
             private_file(options.get_filename())?;
         }
