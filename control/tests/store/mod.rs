@@ -43,6 +43,8 @@ macro_rules! all_cases {
             implied::a_deleted_single_chat_record_comes_back_with_the_next_message,
             implied::notification_streams_make_no_records_and_read_seqs,
             implied::text_no_database_likes_is_stored,
+            implied::an_id_too_long_for_an_index_holds_up_nothing,
+            implied::senders_whose_ids_are_stored_alike_are_stored,
             implied::thousands_of_messages_in_one_batch,
             implied::token_kicks_are_applied_with_the_position,
             journal::positions_and_epochs_are_kept_by_gateway,

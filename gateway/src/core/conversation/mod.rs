@@ -4,6 +4,7 @@ mod answers;
 pub mod checks;
 pub mod delivery;
 pub mod lane;
+mod once;
 pub mod streams;
 pub mod table;
 
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use checks::{Rules, Verdict};
 use delivery::{Delivery, Part, Receivers};
 use lane::Job;
+pub(super) use once::Unstored;
 use prost::Message as _;
 use ringwire_link::ToControl;
 use ringwire_link::message::KnownMessage;
@@ -178,6 +180,10 @@ impl Owner {
         if no_offline_push {
             job.msg.options.insert("offlinePush".into(), false);
         }
+        if let Some(first) = self.published_before(now, job, &targets) {
+            self.answer_duplicate(job, vec![Some(first)], out);
+            return Ok(Progress::Done);
+        }
         let unsaid = |(target, seen): (&Target, &Seen)| target.stored && seen.is_none();
         let sequenced_before = seen.iter().any(Option::is_some);
         if sequenced_before && !targets.iter().zip(&seen).any(unsaid) {
@@ -255,6 +261,22 @@ impl Owner {
         }
     }
 
+    /// Whether control published this message before, of which nothing is stored.
+    fn published_before(
+        &mut self,
+        now: Now,
+        job: &Job,
+        targets: &[Target],
+    ) -> Option<(KnownMessage, Ordinal)> {
+        if !once::applies(job, targets) {
+            return None;
+        }
+        let target = targets.last()?;
+        self.unstored
+            .look_up(now, &target.conversation_id, &job.msg)
+            .cloned()
+    }
+
     /// Gives the first answer again, once it is durable.
     fn answer_duplicate(&mut self, job: &Job, seen: Vec<Seen>, out: &mut Out) {
         let Some((message, _)) = seen.iter().flatten().last() else {
@@ -298,6 +320,7 @@ impl Owner {
             .flatten()
             .next()
             .map(|(message, _)| message.clone());
+        let once = once::applies(job, targets);
         let mut msg = std::mem::take(&mut job.msg);
         if let Some(first) = &first {
             msg.server_msg_id.clone_from(&first.server_msg_id);
@@ -329,6 +352,11 @@ impl Owner {
                 wait_for =
                     wait_for.max(self.conversations.get(&id).map_or(0, |c| c.last_ordinal()));
             }
+        }
+
+        if once && let Some(target) = targets.last() {
+            self.unstored
+                .add(now, &target.conversation_id, &msg, wait_for);
         }
 
         let mut parts = Vec::with_capacity(targets.len());

@@ -62,6 +62,9 @@ pub struct Conversation {
     /// newest: while the gateway ran with another number of cores, another journal may have held
     /// newer records, stored and given back since.
     confirmed: bool,
+    /// Its state is on the way from control. Control may have read that before it stored what is known
+    /// here, so forgetting the conversation now would give its last seqs a second time.
+    asked: bool,
 }
 
 fn hash(send_id: &str, client_msg_id: &str) -> u64 {
@@ -101,6 +104,7 @@ impl Conversation {
             foreign: ordinal == FOREIGN,
             queued: false,
             confirmed: true,
+            asked: false,
         };
         for message in known {
             conversation.remember(message, ordinal);
@@ -212,9 +216,9 @@ impl Conversation {
         self.last_ordinal
     }
 
-    /// Whether control has stored everything of it.
+    /// Whether control has stored everything of it, so that it may be forgotten.
     fn stored(&self, stored: Ordinal) -> bool {
-        !self.foreign && self.last_ordinal <= stored
+        !self.foreign && !self.asked && self.last_ordinal <= stored
     }
 
     /// Forgets the oldest stored messages beyond `tail`.
@@ -301,6 +305,9 @@ impl Conversations {
             }
             return;
         }
+        if let Some(recovered) = self.held.peek(id) {
+            recovered.asked = true;
+        }
         self.wanted.push(id.to_string());
         self.opening.insert(id.to_string(), vec![waiter.clone()]);
     }
@@ -330,6 +337,9 @@ impl Conversations {
             let Some(waiters) = self.opening.remove(&id) else {
                 continue;
             };
+            if let Some(recovered) = self.held.peek(&id) {
+                recovered.asked = false;
+            }
             match state {
                 Some(state) => {
                     if let Some(recovered) = self.held.get(&id) {
@@ -354,10 +364,14 @@ impl Conversations {
     /// The link is lost: nothing under way will be answered.
     pub fn link_down(&mut self) -> Vec<Waiter> {
         self.wanted.clear();
-        self.opening
-            .drain()
-            .flat_map(|(_, waiters)| waiters)
-            .collect()
+        let mut all = Vec::new();
+        for (id, waiters) in self.opening.drain() {
+            if let Some(recovered) = self.held.peek(&id) {
+                recovered.asked = false;
+            }
+            all.extend(waiters);
+        }
+        all
     }
 
     /// A message was added: sees to it that the oldest are forgotten in time.
@@ -530,7 +544,7 @@ mod tests {
             table.want("c", &waiter);
             table
         };
-        let mut confirm = |state: ConversationState| {
+        let confirm = |state: ConversationState| {
             let mut table = recovered();
             table.arrived(vec!["c".into()], Ok(vec![state]), 0);
             assert!(table.ready("c"));
@@ -574,6 +588,36 @@ mod tests {
         }
         assert_eq!(held(&mut table), KEEP_MESSAGES);
         assert_eq!(table.due.len(), 1);
+    }
+
+    #[test]
+    fn what_control_is_asked_about_is_not_forgotten_before_the_answer() {
+        let head = ConversationHead {
+            ordering_key: "c".into(),
+            max_seq: 2,
+            last_send_time: 2_000,
+            recent: vec![known(1, 1_000), known(2, 2_000)],
+            foreign: false,
+        };
+        let mut table = Conversations::new(1, TAIL, vec![("c".into(), head)]);
+        let waiter = |id: &str| Waiter {
+            lane: id.into(),
+            job: 1,
+        };
+        let state = |max_seq| ConversationState {
+            max_seq,
+            max_send_time: 0,
+            recent: vec![],
+        };
+        table.want("c", &waiter("c"));
+        table.want("d", &waiter("d"));
+        // Control read the state of "c" first and then stored its records, and says so first.
+        table.forget_stored("c", RECOVERED);
+        table.arrived(vec!["d".into()], Ok(vec![state(0)]), RECOVERED);
+        table.arrived(vec!["c".into()], Ok(vec![state(0)]), RECOVERED);
+        assert_eq!(table.get("c").expect("held").max_seq, 2);
+        table.forget_stored("c", RECOVERED);
+        assert!(table.get("c").is_none(), "from now on it may be forgotten");
     }
 
     #[test]

@@ -41,6 +41,15 @@ pub(crate) fn known(msg: &MsgData) -> KnownMessage {
     }
 }
 
+/// What every message of control holds.
+pub(crate) const NOTICE: &[u8] = br#"{"detail":"{}"}"#;
+
+/// Whether the content is what was sent: clients send nothing but `x`.
+fn whole(msg: &MsgData) -> bool {
+    msg.content == NOTICE
+        || (!msg.content.is_empty() && msg.content.iter().all(|byte| *byte == b'x'))
+}
+
 /// Whether the user takes part in a conversation whose users' ids hold no `_`.
 pub(crate) fn named(conversation: &str, user: &str) -> bool {
     conversation.split('_').skip(1).any(|part| part == user)
@@ -82,6 +91,11 @@ impl Store {
                 Record::Message(message) => {
                     let msg = MsgData::decode(message.msg.clone())
                         .map_err(|error| Violation::new("the journal", error.to_string()))?;
+                    if !whole(&msg) {
+                        let what =
+                            format!("{} seq {} is damaged", message.conversation_id, msg.seq);
+                        return Err(Violation::new("1 (acknowledged is durable)", what));
+                    }
                     self.put(oracle, message.conversation_id, known(&msg), message.msg)?;
                 }
                 Record::TokenKick(kick) => self.kick(&kick),
