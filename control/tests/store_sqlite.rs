@@ -4,7 +4,7 @@
 
 mod store;
 
-use ringwire_control::store::{StoreError, Stores};
+use ringwire_control::store::Stores;
 
 struct Database {
     stores: Stores,
@@ -54,43 +54,6 @@ async fn what_was_stored_is_there_after_opening_again() {
         1
     );
     assert_eq!(second.conversations.ids("b").await.unwrap(), ["si_a_b"]);
-}
-
-#[tokio::test]
-async fn a_transaction_that_the_database_undid_by_itself_spoils_none_after_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", dir.path().join("undone.db").display());
-    let stores = Stores::open(&url, 2).await.unwrap();
-    store::users::add(&stores, &["a", "b"]).await;
-    // What a full disk does, at will: the statement fails and the whole transaction is gone.
-    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    sqlx::query(
-        "CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
-    )
-    .execute(&pool)
-    .await
-    .unwrap();
-    for _ in 0..3 {
-        let sent = store::journal::send(&stores, 0, &[("si_a_b", 1, "a", "b")]).await;
-        assert!(matches!(sent, Err(StoreError::Database(_))), "{sent:?}");
-        // Writes that need nothing of what is missing go on.
-        store::users::add(&stores, &["c"]).await;
-        let deleted = sqlx::query("DELETE FROM users WHERE user_id = 'c'").execute(&pool);
-        assert_eq!(deleted.await.unwrap().rows_affected(), 1);
-    }
-    sqlx::query("DROP TRIGGER full")
-        .execute(&pool)
-        .await
-        .unwrap();
-    store::journal::send(&stores, 0, &[("si_a_b", 1, "a", "b")])
-        .await
-        .unwrap();
-    let states = stores
-        .messages
-        .states(&["si_a_b".to_owned()])
-        .await
-        .unwrap();
-    assert_eq!(states[0].max_seq, 1);
 }
 
 #[cfg(unix)]

@@ -1,5 +1,5 @@
 // A real file system without room under everything: journal, database, logs. It takes a mount, so it needs root; what
-// it shows of each process alone is tested without (gateway/tests/recovery.rs, control/tests/store_sqlite.rs).
+// it shows of each process alone is tested without (gateway/tests/recovery.rs, control/src/store/sql/db.rs).
 
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
