@@ -345,7 +345,7 @@ fn a_full_disk_refuses_sends_until_there_is_room_and_loses_nothing() {
     let plane = plane(folder.path());
     // What is acknowledged lives in the journal alone.
     plane.hold(true);
-    let gateway = Gateway::start(folder.path());
+    let mut gateway = Gateway::start(folder.path());
     let mut alice = Session::open(&gateway, "alice");
     let mut bob = Session::open(&gateway, "bob");
     let content = large();
@@ -403,7 +403,9 @@ fn a_full_disk_refuses_sends_until_there_is_room_and_loses_nothing() {
     for n in 0..2 * SEGMENT / LARGE {
         acknowledged.push(acknowledge(&mut alice, &format!("room-{n}"), &content));
     }
-    gateway.kill();
+    gateway.child.kill().unwrap();
+    let (_, said) = gateway.last_words();
+    assert!(said.contains("cannot make a journal segment"), "{said}");
 
     plane.hold(false);
     let mut gateway = Gateway::start(folder.path());

@@ -125,6 +125,10 @@ impl SegmentStore {
             match job {
                 Job::Create { segment } => {
                     let result = self.create(segment).map_err(|e| e.to_string());
+                    if let Err(error) = &result {
+                        let journal = self.journal;
+                        tracing::error!(journal, segment, %error, "cannot make a journal segment; messages are refused once the last one is full");
+                    }
                     rings.post(core, Mail::Segment { segment, result });
                 }
                 Job::Release { journal, segment } => {

@@ -187,7 +187,7 @@ export class Session extends EventEmitter {
     return decode('sdkws.GetMaxSeqResp', await this.request(Req.maxSeqs, data)).maxSeqs;
   }
 
-  /** The messages `begin..=end` of one conversation, ascending, as `userID` may see them. */
+  /** The messages `begin..=end` of one conversation or notification stream, ascending, as `userID` may see them. */
   async pull(conversationID, begin, end, userID = this.#options.userID) {
     const data = encode('sdkws.PullMessageBySeqsReq', {
       userID,
@@ -195,7 +195,7 @@ export class Session extends EventEmitter {
       order: 0,
     });
     const reply = decode('sdkws.PullMessageBySeqsResp', await this.request(Req.pull, data));
-    return reply.msgs[conversationID]?.Msgs ?? [];
+    return (reply.msgs[conversationID] ?? reply.notificationMsgs[conversationID])?.Msgs ?? [];
   }
 
   async logout() {
