@@ -6,6 +6,7 @@ pub mod api;
 pub mod app;
 pub mod clock;
 pub mod domain;
+pub mod forget;
 pub mod link;
 pub mod ports;
 pub mod process;

@@ -1,7 +1,8 @@
 //! `ringwire-control`: the control plane as a process.
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use ringwire_config::{Config, LogFormat};
+use ringwire_control::forget::{ForgetError, forget_gateway};
 use ringwire_control::process::{Process, StartError};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -23,11 +24,34 @@ const EXIT_CONFIG: u8 = 2;
 #[command(version)]
 struct Arguments {
     /// Configuration file.
-    #[arg(long, value_name = "FILE", default_value = "ringwire.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "ringwire.toml",
+        global = true
+    )]
     config: PathBuf,
     /// Print the configuration in force and exit.
     #[arg(long)]
     print_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Give up the journals of a gateway, so that it can begin with an empty journal folder.
+    ///
+    /// For a journal folder that is lost, or a database that was put back to an older state. Acknowledged
+    /// messages that only those journals hold are lost. Stop gateway and control first.
+    ForgetGateway {
+        /// `gateway.name` of the gateway.
+        #[arg(long)]
+        name: String,
+        /// Do it. Without this, say what would be lost.
+        #[arg(long)]
+        confirm: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -51,6 +75,18 @@ fn main() -> ExitCode {
         eprintln!("shared.log: {error}");
         return ExitCode::from(EXIT_CONFIG);
     }
+    if let Some(Command::ForgetGateway { name, confirm }) = arguments.command {
+        return match forget(&config, &name, confirm) {
+            Ok(told) => {
+                println!("{told}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -73,6 +109,11 @@ fn log(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
         LogFormat::Json => lines.json().init(),
     }
     Ok(())
+}
+
+#[tokio::main]
+async fn forget(config: &Config, name: &str, confirmed: bool) -> Result<String, ForgetError> {
+    forget_gateway(config, name, confirmed).await
 }
 
 #[tokio::main]

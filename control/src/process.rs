@@ -1,6 +1,7 @@
 //! The control process: everything opened in order, served, and closed in order.
 
 use crate::api::metrics::Metrics;
+use crate::api::ops::MoreMetrics;
 use crate::api::{frame, listen, ops};
 use crate::app::App;
 use crate::clock::unix_ms;
@@ -55,6 +56,7 @@ pub enum StartError {
 /// A control process with everything open, ready to serve.
 pub struct Process {
     app: Arc<App>,
+    metrics: MoreMetrics,
     link: Server,
     api: TcpListener,
     ops: TcpListener,
@@ -98,9 +100,17 @@ impl Process {
                 at: config.shared.link_socket.display().to_string(),
                 source,
             })?;
+        let metrics: MoreMetrics = {
+            let (link, tokens) = (link.clone(), tokens.clone());
+            Arc::new(move || {
+                let (link, tokens) = (link.clone(), tokens.clone());
+                Box::pin(async move { link.metrics().await + &tokens.metrics() })
+            })
+        };
         let app = Arc::new(App::new(Arc::new(config), secret, stores, tokens, link));
         Ok(Self {
             app,
+            metrics,
             link: server,
             api,
             ops,
@@ -133,6 +143,7 @@ impl Process {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) {
         let Self {
             app,
+            metrics: more,
             link,
             api,
             ops: operators,
@@ -152,7 +163,7 @@ impl Process {
             http_stops,
         ));
         // Operators see until the end how it goes; their listener ends with the link.
-        let router = ops::router(ready.clone(), metrics, Vec::new());
+        let router = ops::router(ready.clone(), metrics, vec![more]);
         let own = Arc::new(Metrics::default());
         let operators = tokio::spawn(listen::serve(
             operators,

@@ -30,6 +30,9 @@ use tracing::Instrument;
 /// Bytes of a refused body that are still read, so that its sender comes to read the refusal.
 const DRAINED: u64 = 64 << 20;
 
+/// Time for that. The refusal must not wait for a sender that sends nothing.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
 /// Clients give up after 10 s; an answer must come before.
 const HANDLER_TIME: Duration = Duration::from_secs(9);
 
@@ -294,13 +297,16 @@ async fn drain(stream: &mut BodyDataStream, left: u64) {
     if left > DRAINED {
         return;
     }
-    let mut seen = 0;
-    while let Some(Ok(chunk)) = stream.next().await {
-        seen += chunk.len() as u64;
-        if seen > DRAINED {
-            return;
+    let all = async {
+        let mut seen = 0;
+        while let Some(Ok(chunk)) = stream.next().await {
+            seen += chunk.len() as u64;
+            if seen > DRAINED {
+                return;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, all).await;
 }
 
 async fn dispatch(State(frame): State<Arc<Frame>>, mut request: Request) -> Response {

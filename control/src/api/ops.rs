@@ -4,6 +4,7 @@ use super::metrics::Metrics;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use futures_util::future::{BoxFuture, join_all};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub type Ready = Arc<AtomicBool>;
 
 /// More lines for `/metrics`, from another part of control.
-pub type MoreMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+pub type MoreMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 
 /// The router of the operators' listener.
 pub fn router(ready: Ready, metrics: Arc<Metrics>, more: Vec<MoreMetrics>) -> Router {
@@ -26,8 +27,14 @@ pub fn router(ready: Ready, metrics: Arc<Metrics>, more: Vec<MoreMetrics>) -> Ro
         }
     };
     let text = move || {
-        let all = more.iter().fold(metrics.text(), |all, more| all + &more());
-        async move { ([("content-type", "text/plain; version=0.0.4")], all) }
+        let mut all = metrics.text();
+        let more: Vec<_> = more.iter().map(|more| more()).collect();
+        async move {
+            for more in join_all(more).await {
+                all.push_str(&more);
+            }
+            ([("content-type", "text/plain; version=0.0.4")], all)
+        }
     };
     Router::new()
         .route("/healthz", get(health.clone()))

@@ -9,6 +9,7 @@ use ringwire_link::message::Publish;
 use ringwire_protocol::content_type::{AT_TEXT, OA_NOTIFICATION};
 use ringwire_protocol::conversation_id::{SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE};
 use ringwire_protocol::error::{ApiError, ErrorCode};
+use ringwire_protocol::message_limits;
 use ringwire_protocol::options::{
     CONVERSATION_UPDATE, HISTORY, OFFLINE_PUSH, Options, PERSISTENT, SENDER_SYNC,
 };
@@ -22,9 +23,6 @@ const FROM_SYSTEM: i32 = 200;
 
 /// Level from which a user may send notifications as an account.
 const SYSTEM_ACCOUNT_LEVEL: i32 = 2;
-
-/// Longest clientMsgID a back-end may give, bytes.
-const MAX_CLIENT_ID: usize = 64;
 
 /// Body of `/msg/send_msg`. A missing field and `null` are alike.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -164,11 +162,10 @@ fn build(request: SendRequest) -> Result<MsgData, ApiError> {
         _ => {}
     }
     let client_msg_id = match filled(request.client_msg_id) {
-        Some(id) if id.len() <= MAX_CLIENT_ID => id,
-        Some(_) => return Err(ApiError::args("clientMsgID is too long")),
+        Some(id) => id,
         None => random_id()?,
     };
-    Ok(MsgData {
+    let msg = MsgData {
         send_id,
         recv_id: recv_id
             .filter(|_| session_type != SESSION_GROUP)
@@ -194,7 +191,9 @@ fn build(request: SendRequest) -> Result<MsgData, ApiError> {
         at_user_id_list,
         ex: request.ex.unwrap_or_default(),
         ..MsgData::default()
-    })
+    };
+    message_limits::check(&msg, msg.encoded_len())?;
+    Ok(msg)
 }
 
 fn options(online_only: bool, not_offline_push: bool) -> Options {
@@ -299,7 +298,10 @@ mod tests {
             ("sessionType", json!(0)),
             ("sessionType", json!(2)),
             ("sessionType", json!(4)),
-            ("clientMsgID", json!("x".repeat(65))),
+            ("clientMsgID", json!("x".repeat(129))),
+            ("sendID", json!("x".repeat(257))),
+            ("recvID", json!("x".repeat(257))),
+            ("recvID", json!("x\0")),
         ];
         assert!(build(request(good.clone())).is_ok());
         for (key, value) in cases {
@@ -309,6 +311,9 @@ mod tests {
             assert_eq!(error.code, 1001, "{body}");
             assert!(error.detail.contains(key), "{body}: {}", error.detail);
         }
+        let mut large = good.clone();
+        large["content"]["content"] = json!("x".repeat(640 << 10));
+        assert_eq!(build(request(large)).expect_err("refused").code, 1001);
         let group = json!({"sendID": "a", "content": {"content": "x"}, "contentType": 101, "sessionType": 3});
         assert!(
             build(request(group))

@@ -9,6 +9,7 @@ use ringwire_link::message::Call;
 use ringwire_protocol::error::ApiError;
 use ringwire_protocol::pb;
 use std::sync::Arc;
+use tracing::warn;
 
 /// reqIdentifiers.
 const NEWEST_SEQ: i32 = 1001;
@@ -144,5 +145,15 @@ fn reply(core: &Core, correlation: u64, answer: Result<Vec<u8>, ApiError>) {
             data: Vec::new(),
         },
     };
-    core.connection.send(correlation, &body);
+    // One that is too large for a frame must not end the connection of all users.
+    if let Err(error) = core.connection.try_send(correlation, &body) {
+        warn!(%error, "an answer to a client is too large");
+        let error = ApiError::internal("the answer is too large");
+        let refusal = ToGateway::CallReply {
+            err_code: error.code,
+            err_msg: error.message.into_owned(),
+            data: Vec::new(),
+        };
+        core.connection.send(correlation, &refusal);
+    }
 }

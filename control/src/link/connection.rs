@@ -60,6 +60,9 @@ pub(super) enum AskError {
     /// Nothing came in time.
     #[error("the gateway did not answer in time")]
     Late,
+    /// The question is larger than a frame.
+    #[error("the message is too large")]
+    TooLarge,
     /// The answer was of another kind.
     #[error("the gateway answered something else")]
     Mismatch,
@@ -149,16 +152,23 @@ impl Connection {
             Some(waiting) => waiting.insert(correlation, answer),
             None => return Err(AskError::Gone),
         };
-        self.send(correlation, body);
+        if self.try_send(correlation, body).is_err() {
+            self.forget(correlation);
+            return Err(AskError::TooLarge);
+        }
         match tokio::time::timeout(limit, answered).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(_)) => Err(AskError::Gone),
             Err(_) => {
-                if let Some(waiting) = lock(&self.waiting).as_mut() {
-                    waiting.remove(&correlation);
-                }
+                self.forget(correlation);
                 Err(AskError::Late)
             }
+        }
+    }
+
+    fn forget(&self, correlation: u64) {
+        if let Some(waiting) = lock(&self.waiting).as_mut() {
+            waiting.remove(&correlation);
         }
     }
 

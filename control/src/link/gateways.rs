@@ -86,6 +86,7 @@ impl Link {
                 ..
             }) => Err(refusal(err_code, err_detail)),
             Ok(_) => Err(self.mismatch(&core)),
+            Err(AskError::TooLarge) => Err(ApiError::args(AskError::TooLarge.to_string())),
             Err(error) => Err(ApiError::internal(error.to_string())),
         }
     }

@@ -8,6 +8,7 @@ mod calls;
 mod connection;
 mod gateways;
 mod journal;
+mod metrics;
 mod outbox;
 mod presence;
 mod questions;

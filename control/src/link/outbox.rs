@@ -41,6 +41,12 @@ pub(super) async fn publish_outbox(link: Arc<Link>) {
     }
 }
 
+/// Whether a refusal may be another one later: the gateway says 429 when too many messages wait for
+/// the same conversation.
+fn is_temporary(code: i32) -> bool {
+    code == ErrorCode::ServerInternal as i32 || code == ErrorCode::TooManyRequests as i32
+}
+
 impl Link {
     /// Publishes all that waits. False when something is left that must be tried again.
     async fn publish_pending(&self) -> bool {
@@ -109,7 +115,7 @@ impl Link {
             {
                 Ok(_) => done.push(id),
                 // No gateway, no answer, or one that cannot take it now.
-                Err(error) if error.code == ErrorCode::ServerInternal as i32 => {
+                Err(error) if is_temporary(error.code) => {
                     warn!(row = id, %error, "an outbox row cannot be published now");
                     return (done, Some(message.lane));
                 }

@@ -27,6 +27,9 @@ fn unavailable<T>(result: Result<T, crate::store::StoreError>) -> Result<T, Stri
 /// the same for ever.
 fn answered(connection: &Connection, correlation: u64, body: &ToGateway) {
     if let Err(error) = connection.try_send(correlation, body) {
+        if let Some(shorter) = shortened(body) {
+            return answered(connection, correlation, &shorter);
+        }
         warn!(%error, "an answer to a core is too large");
         let reason = || "the answer is too large".to_owned();
         let refusal = match body {
@@ -42,6 +45,20 @@ fn answered(connection: &Connection, correlation: u64, body: &ToGateway) {
         };
         connection.send(correlation, &refusal);
     }
+}
+
+/// The same with half of the messages that a core only gets so that it need not ask for them.
+fn shortened(body: &ToGateway) -> Option<ToGateway> {
+    let ToGateway::Conversations { states: Ok(states) } = body else {
+        return None;
+    };
+    let longest = states.iter().map(|state| state.recent.len()).max()?;
+    let mut states = states.clone();
+    for state in states.iter_mut() {
+        let surplus = state.recent.len().saturating_sub(longest / 2);
+        state.recent.drain(..surplus);
+    }
+    (longest > 0).then_some(ToGateway::Conversations { states: Ok(states) })
 }
 
 impl Link {
@@ -111,6 +128,48 @@ mod tests {
     use ringwire_link::FrameDecoder;
     use ringwire_link::facts::Fact;
     use ringwire_link::frame::{MAX_FRAME, preamble};
+    use ringwire_link::message::{ConversationState, KnownMessage};
+
+    #[test]
+    fn conversations_too_large_for_a_frame_come_with_their_newest_messages_only() {
+        let (connection, mut outgoing) = Connection::new(1);
+        let known = |seq| KnownMessage {
+            send_id: "s".repeat(1 << 10),
+            client_msg_id: String::new(),
+            server_msg_id: String::new(),
+            send_time: 0,
+            create_time: 0,
+            seq,
+        };
+        let state = ConversationState {
+            max_seq: 64,
+            max_send_time: 0,
+            recent: (1..=64).map(known).collect(),
+            ahead: Vec::new(),
+        };
+        let states = Ok(vec![state; QUESTION_LIMIT]);
+        answered(&connection, 5, &ToGateway::Conversations { states });
+        let mut decoder = FrameDecoder::default();
+        decoder.extend(&preamble());
+        decoder.extend(&outgoing.try_recv().expect("answered"));
+        let frame = decoder.next::<ToGateway>().expect("valid").expect("whole");
+        let ToGateway::Conversations { states: Ok(states) } = frame.body else {
+            panic!("{:?}", frame.correlation)
+        };
+        assert_eq!(states.len(), QUESTION_LIMIT);
+        for state in states {
+            assert_eq!(state.max_seq, 64);
+            let seqs: Vec<i64> = state.recent.iter().map(|m| m.seq).collect();
+            assert!(
+                !seqs.is_empty()
+                    && seqs.iter().rev().eq((1..=64)
+                        .rev()
+                        .take(seqs.len())
+                        .collect::<Vec<_>>()
+                        .iter())
+            );
+        }
+    }
 
     #[test]
     fn an_answer_too_large_for_a_frame_is_an_error_and_the_connection_goes_on() {

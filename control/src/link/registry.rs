@@ -253,6 +253,11 @@ impl Registry {
         connection.send(0, &ToGateway::TokenSnapshot { tokens, done });
     }
 
+    /// Version of the last change.
+    pub(super) fn version(&self) -> u64 {
+        lock(&self.state).version
+    }
+
     /// All connected cores.
     pub(super) fn cores(&self) -> Vec<Core> {
         all(&lock(&self.state))

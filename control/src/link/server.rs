@@ -274,13 +274,14 @@ async fn send_tokens(link: Arc<Link>, tokens: Arc<dyn TokenStates>, core: Core) 
     let home = core.clone();
     let mut rest = tokens
         .snapshot(&move |user_id: &str| home.is_home_of(user_id))
-        .await;
+        .await
+        .into_iter();
     loop {
         if !core.connection.wait_for_room().await {
             return;
         }
-        let part: Vec<_> = rest.drain(..rest.len().min(TOKENS_A_PART)).collect();
-        let done = rest.is_empty();
+        let part: Vec<_> = rest.by_ref().take(TOKENS_A_PART).collect();
+        let done = rest.len() == 0;
         link.registry.send_tokens(&core.connection, part, done);
         if done {
             return;

@@ -38,6 +38,21 @@ impl StoredPositions {
         lock(&self.positions).get(gateway)?.get(&journal).copied()
     }
 
+    /// All of them, in order.
+    pub(super) fn all(&self) -> Vec<(String, JournalPosition)> {
+        let mut all: Vec<_> = lock(&self.positions)
+            .iter()
+            .flat_map(|(gateway, journals)| {
+                journals.iter().map(|(journal, position)| {
+                    let (journal, position) = (*journal, *position);
+                    (gateway.clone(), JournalPosition { journal, position })
+                })
+            })
+            .collect();
+        all.sort_unstable_by(|a, b| (&a.0, a.1.journal).cmp(&(&b.0, b.1.journal)));
+        all
+    }
+
     /// Where a core goes on streaming a journal whose first byte left is `first`.
     ///
     /// # Errors

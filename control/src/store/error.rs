@@ -17,6 +17,10 @@ pub enum StoreError {
     /// The database is locked, out of connections or undid the transaction for another; trying again helps.
     #[error("database is busy: {0}")]
     Busy(String),
+    /// The database takes none of it, now or later (a key too long for an index, a value out of
+    /// range). Driver text: for logs only.
+    #[error("database cannot store it: {0}")]
+    Unstorable(String),
     /// A journal batch does not start where the stored part of its journal ends.
     #[error(
         "journal {journal} of {gateway} is stored up to {stored}, but the batch starts at {from}"

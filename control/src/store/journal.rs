@@ -37,7 +37,7 @@ pub struct Applied {
     /// Conversation records created; their owners' logs are bumped.
     pub created: Vec<CreatedConversation>,
     /// Token kicks found. The token rows are marked already; whoever keeps token states in memory
-    /// follows. Repeated when a batch is replayed.
+    /// follows. Repeated when a batch is replayed: the answer to an earlier commit may have been lost.
     pub token_kicks: Vec<TokenKickRecord>,
     /// For each batch, in order: stored up to here now.
     pub positions: Vec<JournalPosition>,
@@ -54,7 +54,7 @@ pub trait JournalStore: Send + Sync {
     /// # Errors
     /// `Gap` when a batch starts beyond the stored position of its journal (0 for a journal never
     /// seen); `SeqTaken` when another message is stored under a seq; `Record` when a message does not
-    /// decode; `Busy` when trying again may help.
+    /// decode; `Unstorable` when the database will never take it; `Busy` when trying again may help.
     async fn apply(&self, batches: &[JournalBatch], now: i64) -> StoreResult<Applied>;
 
     /// Stored positions of all journals of a gateway, by journal.
@@ -68,6 +68,18 @@ pub trait JournalStore: Send + Sync {
     /// # Errors
     /// Database failures.
     async fn set_position(&self, gateway: &str, position: JournalPosition) -> StoreResult<()>;
+
+    /// Names and highest owner epochs of the gateways seen, by name.
+    ///
+    /// # Errors
+    /// Database failures.
+    async fn gateways(&self) -> StoreResult<Vec<(String, u32)>>;
+
+    /// Forgets epoch and positions of a gateway: for an operator who gives up its journals.
+    ///
+    /// # Errors
+    /// Database failures.
+    async fn forget(&self, gateway: &str) -> StoreResult<()>;
 
     /// Raises the highest owner epoch seen of a gateway to `epoch` and returns the highest.
     ///

@@ -39,6 +39,12 @@ pub trait OutboxStore: Send + Sync {
     /// Database failures.
     async fn pending(&self, after: i64, limit: i64) -> StoreResult<Vec<OutboxRow>>;
 
+    /// How many rows there are.
+    ///
+    /// # Errors
+    /// Database failures.
+    async fn count(&self) -> StoreResult<i64>;
+
     /// Removes acknowledged rows.
     ///
     /// # Errors

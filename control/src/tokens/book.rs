@@ -235,6 +235,20 @@ impl TokenBook {
         Ok(())
     }
 
+    /// Lines for `/metrics`: how many tokens are known.
+    pub fn metrics(&self) -> String {
+        let (mut live, mut kicked) = (0usize, 0usize);
+        for shard in &self.inner.shards {
+            for entry in shard.read().values().flat_map(HashMap::values) {
+                *(if entry.kicked { &mut kicked } else { &mut live }) += 1;
+            }
+        }
+        format!(
+            "# HELP ringwire_tokens Tokens known, by state.\n# TYPE ringwire_tokens gauge\n\
+             ringwire_tokens{{state=\"live\"}} {live}\nringwire_tokens{{state=\"kicked\"}} {kicked}\n"
+        )
+    }
+
     /// Forgets what has expired, in the database and in memory.
     ///
     /// # Errors

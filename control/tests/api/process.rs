@@ -37,6 +37,14 @@ async fn it_serves_until_it_is_told_to_stop_and_removes_its_socket() {
             .contains("ringwire_api_requests_total{path=\"/auth/get_admin_token\",code=\"0\"} 1"),
         "{metrics}"
     );
+    for line in [
+        "ringwire_link_cores 0",
+        "ringwire_facts_version ",
+        "ringwire_outbox_rows 0",
+        "ringwire_tokens{state=\"live\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     assert!(socket.exists());
     stop.send(()).unwrap();
     served.await.unwrap();

@@ -165,6 +165,14 @@ impl JournalStore for Flaky {
         self.inner.set_position(gateway, position).await
     }
 
+    async fn gateways(&self) -> StoreResult<Vec<(String, u32)>> {
+        self.inner.gateways().await
+    }
+
+    async fn forget(&self, gateway: &str) -> StoreResult<()> {
+        self.inner.forget(gateway).await
+    }
+
     async fn raise_epoch(&self, gateway: &str, epoch: u32) -> StoreResult<u32> {
         self.inner.raise_epoch(gateway, epoch).await
     }

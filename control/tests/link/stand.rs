@@ -151,8 +151,12 @@ impl Stand {
         let mut core = self.connect().await;
         core.greet().await;
         core.tell(ToControl::Hello(hello)).await;
-        let ToGateway::Welcome(welcome) = core.next().await.body else {
-            panic!("no Welcome")
+        let welcome = loop {
+            match core.next().await.body {
+                ToGateway::Welcome(welcome) => break welcome,
+                ToGateway::Heartbeat => {}
+                other => panic!("no Welcome but {other:?}"),
+            }
         };
         loop {
             // Missed changes may come before the snapshot; tests that want them do not use this.

@@ -12,6 +12,7 @@ pub mod gzip;
 pub mod id_hash;
 pub mod json;
 mod json_text;
+pub mod message_limits;
 pub mod notification;
 pub mod options;
 pub mod platform;

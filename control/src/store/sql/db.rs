@@ -17,7 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlStr, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, SqlStr, Sqlite, Transaction};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -62,10 +62,17 @@ impl From<sqlx::Error> for StoreError {
                     "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300",
                 ]
                 .contains(&code.as_ref());
-                let sqlite =
-                    code.len() < 5 && code.parse::<u32>().is_ok_and(|c| matches!(c & 0xff, 5 | 6));
-                if postgres || sqlite {
+                let plain = (code.len() < 5).then(|| code.parse::<u32>().ok()).flatten();
+                let sqlite = plain.map(|c| c & 0xff);
+                // Bad data, a broken constraint, a limit of the program: it will be the same again.
+                let for_good = code.len() == 5
+                    && ["22", "23", "54"]
+                        .iter()
+                        .any(|class| code.starts_with(class));
+                if postgres || matches!(sqlite, Some(5 | 6)) {
                     Self::Busy(e.to_string())
+                } else if for_good || matches!(sqlite, Some(18..=20)) {
+                    Self::Unstorable(e.to_string())
                 } else {
                     Self::Database(e.to_string())
                 }
@@ -178,12 +185,18 @@ impl Db {
             .pragma("journal_size_limit", "67108864");
         let pool = |size: u32| {
             // A connection to a database in memory is the database: it must never be closed.
+            // One that counts itself inside a transaction while nobody uses it goes: when the disk is
+            // full SQLite rolls back by itself, the driver's own ROLLBACK then fails, and it would
+            // refuse every BEGIN from then on.
             PoolOptions::<Sqlite>::new()
                 .max_connections(size)
                 .min_connections(1)
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .acquire_timeout(ACQUIRE)
+                .before_acquire(|connection, _| {
+                    Box::pin(async move { Ok(!connection.is_in_transaction()) })
+                })
         };
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         if !in_memory {
@@ -425,7 +438,38 @@ fn chunks<'v, 'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::value::values;
     use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_survived_once_there_is_room_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let url = format!("sqlite:{}", folder.path().join("full.db").display());
+        let db = Db::open(&url, 1).await.expect("opens");
+        let Db::Sqlite { writer, .. } = &db else {
+            panic!("SQLite");
+        };
+        let pages = |most: i64| {
+            let sql = Sql::from(format!("PRAGMA max_page_count = {most}")).0;
+            async move { sqlx::query(sql).execute(writer).await }
+        };
+        let value = "x".repeat(1 << 20);
+        let write = async || {
+            let mut tx = db.write().await?;
+            tx.execute(
+                "INSERT INTO client_configs (user_id, name, value) VALUES ('', 'k', $1)",
+                values![&value],
+            )
+            .await?;
+            tx.commit().await
+        };
+        // No page is to be had: the smallest value that SQLite takes is the present size.
+        pages(1).await.expect("limited");
+        let full = write().await.expect_err("no room");
+        assert!(matches!(full, StoreError::Database(_)), "{full}");
+        pages(1 << 30).await.expect("room again");
+        write().await.expect("stored");
+    }
 
     #[test]
     fn rows_are_split_into_powers_of_two_without_loss() {

@@ -15,12 +15,13 @@ use super::{SqlStore, conversations, tokens};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
-use ringwire_link::message::JournalPosition;
+use ringwire_link::message::{CLOCK_SLACK_MS, JournalPosition};
 use ringwire_link::record::{MessageRecord, Record, TokenKickRecord};
 use ringwire_protocol::conversation_id::{
     SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE, is_notification,
 };
 use ringwire_protocol::pb::sdkws::MsgData;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A message to store.
@@ -90,6 +91,10 @@ async fn lock_positions(
 fn journal_number(value: i64) -> StoreResult<u16> {
     u16::try_from(value)
         .map_err(|_| StoreError::Database(format!("journal {value} is out of range")))
+}
+
+fn epoch_number(value: i64) -> StoreResult<u32> {
+    u32::try_from(value).map_err(|_| StoreError::Database(format!("epoch {value} is out of range")))
 }
 
 /// Locks the streams of these conversations, sorted, creating the missing ones.
@@ -255,18 +260,56 @@ async fn raise_streams(
     Ok(())
 }
 
+/// Remembers whose clocks ran ahead, for the duplicate check of messages sent again.
+async fn mark_clocks(
+    tx: &mut Tx,
+    messages: &[Incoming],
+    streams: &HashMap<String, Stream>,
+) -> StoreResult<()> {
+    let mut latest: BTreeMap<(i64, Cow<'_, str>), i64> = BTreeMap::new();
+    for m in messages {
+        let ahead = m.data.create_time > m.data.send_time.saturating_add(CLOCK_SLACK_MS);
+        if ahead && !m.data.client_msg_id.is_empty() {
+            let id = stream(streams, &m.conversation_id)?.id;
+            // An id too long to be a key stands for anybody.
+            let named = m.data.send_id.len() <= MAX_ID_BYTES;
+            let sender = storable(if named { &m.data.send_id } else { "" });
+            let entry = latest.entry((id, sender)).or_default();
+            *entry = (*entry).max(m.data.create_time);
+        }
+    }
+    let mut rows: Vec<Value<'_>> = Vec::with_capacity(latest.len() * 3);
+    for ((id, sender), create_time) in &latest {
+        rows.extend_from_slice(values![*id, sender.as_ref(), *create_time]);
+    }
+    tx.execute_many(
+        "INSERT INTO clocks_ahead (stream_id, send_id, create_time)",
+        3,
+        &rows,
+        "ON CONFLICT (stream_id, send_id) DO UPDATE SET create_time = excluded.create_time \
+         WHERE clocks_ahead.create_time < excluded.create_time",
+    )
+    .await?;
+    Ok(())
+}
+
 /// A sender has read what he sent and everything before it (spec: message.md 6.3).
 async fn raise_senders(tx: &mut Tx, messages: &[Incoming]) -> StoreResult<()> {
-    let mut marks: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    // By the ids as they are stored: one statement must not meet a row twice.
+    let mut marks: BTreeMap<(Cow<'_, str>, &str), i64> = BTreeMap::new();
     for m in messages
         .iter()
         .filter(|m| m.is_chat() && m.data.send_id.len() <= MAX_ID_BYTES)
     {
         let mark = marks
-            .entry((&m.data.send_id, &m.conversation_id))
+            .entry((storable(&m.data.send_id), m.conversation_id.as_str()))
             .or_default();
         *mark = (*mark).max(m.data.seq);
     }
+    let marks = marks
+        .iter()
+        .map(|((user, conversation), seq)| ((user.as_ref(), *conversation), *seq))
+        .collect();
     raise_read_seqs(tx, &marks).await
 }
 
@@ -318,7 +361,8 @@ async fn kick_tokens(tx: &mut Tx, kick: &TokenKickRecord) -> StoreResult<()> {
     // An id of another size is of no token.
     let id = |bytes: &Vec<u8>| TokenId::try_from(bytes.as_slice()).ok();
     let listed: Vec<TokenId> = kick.tokens.iter().filter_map(id).collect();
-    tokens::kick(tx, &kick.user_id, &listed).await?;
+    // A token made again after the login stays.
+    tokens::kick(tx, &kick.user_id, &listed, kick.at_ms).await?;
     if kick.platform_id != 0 {
         tokens::kick_platform(
             tx,
@@ -337,6 +381,8 @@ async fn kick_tokens(tx: &mut Tx, kick: &TokenKickRecord) -> StoreResult<()> {
 struct Work {
     messages: Vec<Incoming>,
     kicks: Vec<TokenKickRecord>,
+    /// Those of batches stored before, too.
+    all_kicks: Vec<TokenKickRecord>,
     /// Where each journal ends after the batches.
     ends: BTreeMap<(String, u16), u64>,
     positions: Vec<JournalPosition>,
@@ -359,6 +405,11 @@ fn plan(batches: &[JournalBatch], stored: &HashMap<(String, u16), u64>) -> Store
                 stored: reached,
                 from: batch.from,
             });
+        }
+        for record in &batch.records {
+            if let Record::TokenKick(kick) = record {
+                work.all_kicks.push(kick.clone());
+            }
         }
         if batch.to > reached {
             for record in &batch.records {
@@ -385,6 +436,7 @@ async fn carry_out(tx: &mut Tx, work: Work, now: i64) -> StoreResult<Applied> {
         let streams = lock_streams(tx, &ids).await?;
         applied.messages = insert_messages(tx, &work.messages, &streams).await?;
         raise_streams(tx, &work.messages, &streams).await?;
+        mark_clocks(tx, &work.messages, &streams).await?;
         raise_senders(tx, &work.messages).await?;
         let created = ensure_records(tx, &work.messages, &streams, now).await?;
         applied.created = created
@@ -405,7 +457,7 @@ async fn carry_out(tx: &mut Tx, work: Work, now: i64) -> StoreResult<Applied> {
         )
         .await?;
     }
-    applied.token_kicks = work.kicks;
+    applied.token_kicks = work.all_kicks;
     applied.positions = work.positions;
     Ok(applied)
 }
@@ -458,6 +510,26 @@ impl JournalStore for SqlStore {
         tx.commit().await
     }
 
+    async fn gateways(&self) -> StoreResult<Vec<(String, u32)>> {
+        self.db
+            .rows("SELECT gateway, epoch FROM gateways ORDER BY gateway", &[])
+            .await?
+            .iter()
+            .map(|r| Ok((r.text(0)?, epoch_number(r.int(1)?)?)))
+            .collect()
+    }
+
+    async fn forget(&self, gateway: &str) -> StoreResult<()> {
+        let mut tx = self.db.write().await?;
+        for sql in [
+            "DELETE FROM journal_positions WHERE gateway = $1",
+            "DELETE FROM gateways WHERE gateway = $1",
+        ] {
+            tx.execute(sql, values![gateway]).await?;
+        }
+        tx.commit().await
+    }
+
     async fn raise_epoch(&self, gateway: &str, epoch: u32) -> StoreResult<u32> {
         let mut tx = self.db.write().await?;
         let highest = tx
@@ -469,6 +541,6 @@ impl JournalStore for SqlStore {
             )
             .await?;
         tx.commit().await?;
-        u32::try_from(highest).map_err(|_| StoreError::Database("an epoch is out of range".into()))
+        epoch_number(highest)
     }
 }

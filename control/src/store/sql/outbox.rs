@@ -73,6 +73,10 @@ impl OutboxStore for SqlStore {
         rows.iter().map(read).collect()
     }
 
+    async fn count(&self) -> StoreResult<i64> {
+        self.db.int("SELECT COUNT(*) FROM outbox", &[]).await
+    }
+
     async fn remove(&self, ids: &[i64]) -> StoreResult<()> {
         let sql = format!(
             "DELETE FROM outbox WHERE {}",

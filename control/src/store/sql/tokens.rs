@@ -24,11 +24,13 @@ fn read(row: &Row) -> StoreResult<TokenRow> {
     })
 }
 
-/// Marks tokens kicked; returns the rows that changed. Tokens are taken in one order.
+/// Marks tokens kicked that were issued no later than `issued_until` (Unix milliseconds); returns the
+/// rows that changed. Tokens are taken in one order.
 pub(super) async fn kick(
     tx: &mut Tx,
     user_id: &str,
     tokens: &[TokenId],
+    issued_until: i64,
 ) -> StoreResult<Vec<TokenRow>> {
     let mut tokens = tokens.to_vec();
     tokens.sort_unstable();
@@ -37,9 +39,10 @@ pub(super) async fn kick(
         let rows = tx
             .rows(
                 format!(
-                    "UPDATE tokens SET kicked = 1 WHERE token = $1 AND user_id = $2 AND kicked = 0 RETURNING {COLUMNS}"
+                    "UPDATE tokens SET kicked = 1 WHERE token = $1 AND user_id = $2 AND kicked = 0 \
+                     AND issued_at <= $3 RETURNING {COLUMNS}"
                 ),
-                values![token.as_slice(), user_id],
+                values![token.as_slice(), user_id, issued_until],
             )
             .await?;
         changed.extend(rows.iter().map(read).collect::<StoreResult<Vec<_>>>()?);
@@ -62,7 +65,7 @@ pub(super) async fn kick_platform(
         .filter(|t| platform_id.is_none_or(|p| p == t.platform_id))
         .map(|t| t.token)
         .collect();
-    kick(tx, user_id, &hit).await
+    kick(tx, user_id, &hit, issued_until).await
 }
 
 async fn of_user(tx: &mut Tx, user_id: &str) -> StoreResult<Vec<TokenRow>> {
@@ -94,7 +97,7 @@ impl TokenStore for SqlStore {
         // The user's row is what two logins of the same user wait for.
         users::lock(&mut tx, &token.user_id).await?;
         let decision = policy(&of_user(&mut tx, &token.user_id).await?);
-        kick(&mut tx, &token.user_id, &decision.kick).await?;
+        kick(&mut tx, &token.user_id, &decision.kick, i64::MAX).await?;
         remove(&mut tx, &token.user_id, &decision.remove).await?;
         let id = token.id();
         tx.execute(
@@ -117,7 +120,7 @@ impl TokenStore for SqlStore {
 
     async fn kick(&self, user_id: &str, tokens: &[TokenId]) -> StoreResult<Vec<TokenRow>> {
         let mut tx = self.db.write().await?;
-        let changed = kick(&mut tx, user_id, tokens).await?;
+        let changed = kick(&mut tx, user_id, tokens, i64::MAX).await?;
         tx.commit().await?;
         Ok(changed)
     }

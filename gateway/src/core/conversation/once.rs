@@ -60,6 +60,7 @@ impl Unstored {
             client_msg_id: msg.client_msg_id.clone(),
             server_msg_id: msg.server_msg_id.clone(),
             send_time: msg.send_time,
+            create_time: msg.create_time,
             seq: 0,
         };
         let key = key(conversation_id, msg);

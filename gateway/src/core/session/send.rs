@@ -12,6 +12,7 @@ use ringwire_protocol::conversation_id::{
     SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE, ordering_key_of_users,
 };
 use ringwire_protocol::error::{ApiError, ErrorCode};
+use ringwire_protocol::message_limits;
 use ringwire_protocol::options;
 use ringwire_protocol::pb::msg::SendMsgResp;
 use ringwire_protocol::pb::sdkws::MsgData;
@@ -19,9 +20,6 @@ use ringwire_protocol::slot::core_of;
 
 /// msgFrom of a user's message.
 const FROM_USER: i32 = 100;
-
-/// Largest message, encoded, bytes: its push, base64 in JSON, stays below what SDKs read.
-const MAX_MESSAGE: usize = 640 << 10;
 
 impl Home {
     pub(super) fn send_message(
@@ -130,9 +128,7 @@ fn judge(data: &[u8], user: &str, admin: bool, platform: i32) -> Result<MsgData,
     ) {
         return Err(ApiError::args("unknown sessionType"));
     }
-    if data.len() > MAX_MESSAGE {
-        return Err(ApiError::args("message is larger than 640 KiB"));
-    }
+    message_limits::check(&msg, data.len())?;
     msg.seq = 0;
     msg.server_msg_id.clear();
     msg.sender_platform_id = platform;
@@ -227,7 +223,26 @@ mod tests {
             assert_eq!(refused(&|m| m.content_type = forbidden), 1002);
         }
         assert_eq!(refused(&|m| m.session_type = 2), 1001);
-        assert_eq!(refused(&|m| m.content = vec![0; MAX_MESSAGE].into()), 1001);
+        assert_eq!(
+            refused(&|m| m.content = vec![0; message_limits::MAX_MESSAGE].into()),
+            1001
+        );
+    }
+
+    #[test]
+    fn ids_that_no_index_or_cache_should_hold_are_refused() {
+        let changes: [fn(&mut MsgData); 4] = [
+            |m| m.recv_id = "v".repeat(message_limits::MAX_ID + 1),
+            |m| m.recv_id = "v\0".into(),
+            |m| (m.session_type, m.group_id) = (3, "g".repeat(message_limits::MAX_ID + 1)),
+            |m| m.client_msg_id = "c".repeat(message_limits::MAX_CLIENT_MSG_ID + 1),
+        ];
+        for change in changes {
+            let mut msg = message();
+            change(&mut msg);
+            assert_eq!(judged(&msg, false), Err(1001));
+            assert_eq!(judged(&msg, true), Err(1001), "admins too");
+        }
     }
 
     #[test]
