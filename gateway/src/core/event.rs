@@ -3,6 +3,7 @@
 use super::ring::RingItem;
 use bytes::Bytes;
 use ringwire_link::{ToControl, ToGateway};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 
 /// Number of a core within its gateway, from 0.
@@ -11,6 +12,32 @@ pub type CoreId = u16;
 /// A connection, unique within the gateway process and never used twice. The shell chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
+
+/// Hashing of connection ids: the shell chooses them, so nobody can choose them badly.
+pub type ConnIdHash = BuildHasherDefault<ConnIdHasher>;
+
+/// See [`ConnIdHash`].
+#[derive(Debug, Default)]
+pub struct ConnIdHasher(u64);
+
+impl Hasher for ConnIdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        // Ids are counters. The table takes its position from the low bits and its tag from the high ones.
+        self.0 = (self.0 ^ n)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
+    }
+}
 
 /// The time of an event, read once per turn by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use super::counters::{Counters, Sample, add};
 use super::notify::Notify;
 use super::rings::Port;
 use super::{Machine, die, exit};
+use crate::core::event::ConnIdHash;
 use crate::core::{Action, ConnId, CoreId, Event, Now, Out};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -27,7 +27,7 @@ pub(crate) struct Hub<M> {
     driven: RefCell<Driven<M>>,
     /// Set when a turn is due.
     pub(crate) due: Notify,
-    pub(crate) conns: RefCell<HashMap<ConnId, Rc<Conn>, BuildHasherDefault<IdHasher>>>,
+    pub(crate) conns: RefCell<HashMap<ConnId, Rc<Conn>, ConnIdHash>>,
     /// Events that came up while actions were performed.
     pub(crate) later: RefCell<VecDeque<Later>>,
     next_conn: Cell<u64>,
@@ -238,28 +238,5 @@ impl Sockets {
 
     pub(crate) fn closed(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Spreads connection ids, which are counters, over the table.
-#[derive(Debug, Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        // Odd multiplier: consecutive ids differ in the high bits, which the table looks at first.
-        self.0 = (self.0 ^ value)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(26);
     }
 }

@@ -8,38 +8,11 @@ use bytes::Bytes;
 use ringwire_protocol::envelope::Encoding;
 use ringwire_protocol::platform::Platform;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Index of a connection in its core; used again after the connection is gone.
 pub(super) type ConnKey = usize;
-
-/// Hashing of connection ids: the shell chooses them, so nobody can choose them badly.
-pub(super) type ConnIdHash = BuildHasherDefault<ConnIdHasher>;
-
-/// See [`ConnIdHash`].
-#[derive(Debug, Default)]
-pub(super) struct ConnIdHasher(u64);
-
-impl Hasher for ConnIdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        // The table takes its position from the low bits and its tag from the high ones.
-        self.0 = (self.0 ^ n)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29);
-    }
-}
 
 /// First 16 bytes of the SHA-256 of a token.
 pub(super) type Fingerprint = [u8; 16];

@@ -27,6 +27,9 @@ impl Home {
         push: &Push,
         out: &mut Out,
     ) {
+        if also.is_empty() && self.groups.members(group_id).next().is_none() {
+            return;
+        }
         let mut frames = PushFrames::of_message(push);
         let mut receivers = std::mem::take(&mut self.receivers);
         receivers.extend(self.groups.members(group_id));
@@ -65,7 +68,7 @@ impl Home {
             .and_then(|user| user.sessions.get(at))
             .copied()
         {
-            self.push_to(key, frames, out);
+            self.push_message_to(key, frames, out);
             if self
                 .users
                 .get(user_key)
@@ -77,15 +80,25 @@ impl Home {
         }
     }
 
-    /// To one session. iOS in background gets nothing: the system's push wakes it.
+    /// A message to one session. iOS in background gets none: the system's push wakes it.
+    fn push_message_to(&mut self, key: ConnKey, frames: &mut PushFrames, out: &mut Out) {
+        let asleep = self
+            .conns
+            .get(key)
+            .and_then(|c| c.session())
+            .is_some_and(|s| s.background && s.platform == Platform::Ios);
+        if asleep {
+            self.stats.pushes_background += 1;
+        } else {
+            self.push_to(key, frames, out);
+        }
+    }
+
+    /// To one session.
     pub(super) fn push_to(&mut self, key: ConnKey, frames: &mut PushFrames, out: &mut Out) {
         let Some(session) = self.conns.get(key).and_then(|c| c.session()) else {
             return;
         };
-        if session.background && session.platform == Platform::Ios {
-            self.stats.pushes_background += 1;
-            return;
-        }
         match frames.frame(&mut self.codec, session.encoding, session.gzip) {
             Some(frame) => {
                 self.stats.pushes += 1;

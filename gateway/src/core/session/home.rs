@@ -2,12 +2,12 @@
 
 use super::bad_tokens::BadTokens;
 use super::codec::Codec;
-use super::conn::{Conn, ConnIdHash, ConnKey, Head, Phase, Session};
+use super::conn::{Conn, ConnKey, Head, Phase, Session};
 use super::timers::Timers;
 use super::tokens::TokenCache;
 use crate::core::board::Board;
 use crate::core::connections::{Connections, Place};
-use crate::core::event::{Action, ConnId, CoreId, Now};
+use crate::core::event::{Action, ConnId, ConnIdHash, CoreId, Now};
 use crate::core::fanout::Groups;
 use crate::core::out::{Correlations, Out};
 use crate::core::presence::{Platforms, Presence};

@@ -244,3 +244,20 @@ fn control_sees_live_sessions() {
     assert_eq!(sessions[0].conn_id.len(), 32);
     assert!(sessions[0].conn_id.ends_with(&format!("{:x}", conn.0)));
 }
+
+#[test]
+fn a_device_in_background_hears_of_its_friends_all_the_same() {
+    let (me, friend) = (user_of(0, 0), user_of(0, 1));
+    let mut rig = Rig::linked(&[normal(&me, 1), normal(&friend, 5)]);
+    let conn = rig
+        .dial(&query(&me, 1, &token_of(&me, 1)).replace("isBackground=false", "isBackground=true"));
+    assert!(rig.text(conn).starts_with("HTTP/1.1 101 "));
+    ask(&mut rig, conn, &me, &[&friend], &[]);
+    rig.taken(conn);
+    rig.open(&friend, 5);
+    assert_eq!(
+        states(&mut rig, conn),
+        [(String::new(), vec![(friend, vec![5])])],
+        "the SDK would go on showing the old state"
+    );
+}
