@@ -42,6 +42,9 @@ const OPEN_BODY: u64 = 64 << 10;
 /// A body beyond this needs one of [`LARGE_BODIES`] permits, so that memory stays bounded.
 const SMALL_BODY: usize = 1 << 20;
 
+/// Characters of a path or an operationID that are logged.
+const LOGGED: usize = 128;
+
 /// Large bodies read at the same time.
 const LARGE_BODIES: usize = 16;
 
@@ -119,7 +122,7 @@ async fn observe(State(frame): State<Arc<Frame>>, request: Request, next: Next) 
     frame.metrics.answered(known, code, took);
     tracing::info!(
         target: "ringwire_control::api",
-        %method, path, operation, id, code,
+        %method, path = loggable(&path), operation = loggable(&operation), id, code,
         status = response.status().as_u16(),
         ms = took.as_millis() as u64,
         "request"
@@ -328,7 +331,11 @@ async fn dispatch(State(frame): State<Arc<Frame>>, mut request: Request) -> Resp
     };
     // A task of its own: when the client goes away half-way, what was begun (a commit, then the word
     // to the gateways) is still finished; and a panic ends here.
-    let span = tracing::info_span!("call", path = route.path, operation = %caller.operation_id);
+    let span = tracing::info_span!(
+        "call",
+        path = route.path,
+        operation = loggable(&caller.operation_id)
+    );
     let call = (route.call)(frame.app.clone(), caller, body);
     let task = tokio::spawn(
         async move {
@@ -362,6 +369,18 @@ fn header_text(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map_or_else(String::new, |value| {
         String::from_utf8_lossy(value.as_bytes()).into_owned()
     })
+}
+
+/// What a client chose, as it goes into the log: short, and nothing that a terminal acts on.
+fn loggable(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().take(LOGGED).map(plain).collect()
 }
 
 /// The peer's address; behind a proxy on this host, what that proxy says (it appends the last entry).
@@ -413,6 +432,13 @@ mod tests {
         );
         assert!(parts[2].starts_with('4') && "89ab".contains(&parts[3][..1]));
         assert_ne!(id, http_id());
+    }
+
+    #[test]
+    fn what_clients_choose_is_logged_short_and_plain() {
+        assert_eq!(loggable("op-1"), "op-1");
+        assert_eq!(loggable("a\u{9b}2J\tb"), "a\u{fffd}2J\u{fffd}b");
+        assert_eq!(loggable(&"ü".repeat(60_000)).chars().count(), LOGGED);
     }
 
     #[test]

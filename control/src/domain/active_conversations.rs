@@ -2,6 +2,7 @@
 //! (spec: conversation.md 11).
 
 use super::pull::newest_visible;
+use super::reply_budget::ReplyBudget;
 use super::{groups, sync, users};
 use crate::store::{ConversationRecord, Friend, Stores, Window};
 use ringwire_protocol::error::ApiError;
@@ -17,6 +18,9 @@ const DEFAULT_COUNT: usize = 100;
 
 /// Most conversations a client may ask for.
 const MAX_COUNT: i64 = 500;
+
+/// Last messages of one reply, bytes: some 16 KiB for each of the most that can be asked for.
+const LAST_MESSAGES_BYTES: usize = 8 << 20;
 
 /// The sum of unread messages of all conversations that have any message, and those of them that were
 /// active last: pinned ones first, at most `count`.
@@ -80,7 +84,8 @@ async fn shown(
         return Ok(Vec::new());
     }
     let records = stores.conversations.get(user_id, &ids).await?;
-    let mut last = newest_visible(stores.messages.as_ref(), user_id, &ids).await?;
+    let budget = ReplyBudget::new(LAST_MESSAGES_BYTES);
+    let mut last = newest_visible(stores.messages.as_ref(), user_id, &ids, budget).await?;
     let people = People::read(stores, user_id, &records).await?;
     let mut records: HashMap<String, ConversationRecord> = records
         .into_iter()

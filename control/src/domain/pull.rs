@@ -31,14 +31,15 @@ pub const MAX_CONVERSATIONS: usize = 1000;
 /// Seqs in one list pull, all conversations together.
 pub const MAX_SEQS: usize = 1000;
 
-/// Messages read at once; reading stops when the reply is full.
-const ROUND: usize = 200;
+/// Messages read at once; reading stops when the reply is full. All of them may be as large as a
+/// message can be, and many clients may ask at once.
+const ROUND: usize = 32;
 
 /// `MsgData.status` from which a message counts as deleted.
 const STATUS_DELETED: i32 = 4;
 
 /// Newest messages looked through for one that is not deleted.
-const LAST_LOOK: i64 = 100;
+const LAST_LOOK: usize = 100;
 
 /// Largest message that has room in a reply beside its conversation's entry.
 const LARGEST: usize = REPLY_BYTES - 4096;
@@ -256,15 +257,17 @@ async fn by_ranges_within(
         });
     }
     loop {
-        let open: Vec<&mut Pending> = pending.iter_mut().filter(|p| p.rest.is_some()).collect();
-        let rows = (ROUND / open.len().max(1)).max(1) as i64;
-        let queries: Vec<RangeQuery> = open.iter().filter_map(|p| p.next_query(rows)).collect();
-        if queries.is_empty() {
+        let mut open: Vec<&mut Pending> = pending.iter_mut().filter(|p| p.rest.is_some()).collect();
+        if open.is_empty() {
             break;
         }
-        let found = messages.ranges(&queries).await?;
-        for ((pending, query), rows) in open.into_iter().zip(&queries).zip(found) {
-            pending.take(&request.user_id, query, &rows, &mut budget);
+        let rows = (ROUND / open.len()).max(1) as i64;
+        for part in open.chunks_mut(ROUND) {
+            let queries: Vec<RangeQuery> = part.iter().filter_map(|p| p.next_query(rows)).collect();
+            let found = messages.ranges(&queries).await?;
+            for ((pending, query), rows) in part.iter_mut().zip(&queries).zip(found) {
+                pending.take(&request.user_id, query, &rows, &mut budget);
+            }
         }
     }
     let mut reply = PullMessageBySeqsResp::default();
@@ -419,17 +422,15 @@ pub async fn last_messages(
             "at most {MAX_CONVERSATIONS} conversationIDs"
         )));
     }
-    let mut budget = ReplyBudget::default();
-    let mut reply = GetLastMessageResp::default();
-    for (id, msg) in newest_visible(messages, &request.user_id, &request.conversation_i_ds).await? {
-        if budget.take_entry(&id, msg.encoded_len()) {
-            reply.msgs.insert(id, msg);
-        }
-    }
-    Ok(reply)
+    let (user_id, ids) = (&request.user_id, &request.conversation_i_ds);
+    let msgs = newest_visible(messages, user_id, ids, ReplyBudget::default()).await?;
+    Ok(GetLastMessageResp {
+        msgs: msgs.into_iter().collect(),
+    })
 }
 
-/// The newest message a user can see of each conversation, deleted ones passed over.
+/// The newest message a user can see of each conversation, deleted ones passed over. Those that have no
+/// room in `budget` are left out.
 ///
 /// # Errors
 /// 500 when the store fails.
@@ -437,6 +438,7 @@ pub(super) async fn newest_visible(
     messages: &dyn MessageStore,
     user_id: &str,
     conversation_ids: &[String],
+    mut budget: ReplyBudget,
 ) -> Result<BTreeMap<String, MsgData>, ApiError> {
     let mut newest = BTreeMap::new();
     for ids in conversation_ids.chunks(ROUND) {
@@ -455,32 +457,36 @@ pub(super) async fn newest_visible(
             });
             parties.push(matches!(access, Access::IfParty(_)));
         }
-        // Nearly always the very newest is there; only for the others is more read.
-        for limit in [1, LAST_LOOK] {
-            let found = messages.ranges(&queries).await?;
-            let mut again = (Vec::new(), Vec::new());
-            for ((mut query, only_party), rows) in queries.into_iter().zip(parties).zip(found) {
+        // Nearly always the very newest is there; only for the others is more read, one by one.
+        let found = messages.ranges(&queries).await?;
+        for ((mut query, only_party), mut rows) in queries.into_iter().zip(parties).zip(found) {
+            let mut looked = 0;
+            let visible = loop {
+                looked += rows.len();
+                let Some(oldest) = rows.first().map(|row| row.seq) else {
+                    break None;
+                };
                 let visible = rows
                     .iter()
                     .rev()
                     .map(seen)
                     .find(|msg| msg.status < STATUS_DELETED);
-                match visible {
-                    Some(msg) if only_party && !is_party(user_id, &msg) => {}
-                    Some(msg) => {
-                        newest.insert(query.conversation_id, msg);
-                    }
-                    None if limit < LAST_LOOK => {
-                        query.limit = LAST_LOOK;
-                        again.0.push(query);
-                        again.1.push(only_party);
-                    }
-                    None => {}
+                if visible.is_some() || looked >= LAST_LOOK {
+                    break visible;
                 }
-            }
-            (queries, parties) = again;
-            if queries.is_empty() {
-                break;
+                query.end = oldest - 1;
+                query.limit = ROUND as i64;
+                rows = messages
+                    .ranges(std::slice::from_ref(&query))
+                    .await?
+                    .pop()
+                    .unwrap_or_default();
+            };
+            if let Some(msg) = visible
+                && (!only_party || is_party(user_id, &msg))
+                && budget.take_entry(&query.conversation_id, msg.encoded_len())
+            {
+                newest.insert(query.conversation_id, msg);
             }
         }
     }

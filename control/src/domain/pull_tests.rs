@@ -10,6 +10,8 @@ use ringwire_protocol::pb::sdkws::SeqRange;
 struct Shelf {
     windows: HashMap<String, Window>,
     messages: HashMap<String, BTreeMap<i64, MsgData>>,
+    /// Most rows asked for at once.
+    most: std::sync::atomic::AtomicI64,
 }
 
 impl Shelf {
@@ -58,6 +60,9 @@ impl MessageStore for Shelf {
     }
 
     async fn ranges(&self, queries: &[RangeQuery]) -> StoreResult<Vec<Vec<StoredMessage>>> {
+        let asked = queries.iter().map(|q| q.limit).sum();
+        self.most
+            .fetch_max(asked, std::sync::atomic::Ordering::Relaxed);
         let one = |q: &RangeQuery| {
             let mut rows = self.rows(&q.conversation_id, |seq| q.begin <= seq && seq <= q.end);
             let limit = usize::try_from(q.limit).unwrap_or(0);
@@ -458,6 +463,45 @@ async fn the_last_message_is_the_newest_visible_one_that_is_not_deleted() {
         .map(|(id, m)| (id.as_str(), m.seq))
         .collect();
     assert_eq!(told, [("sg_left", 4), ("si_u_v", 8), ("si_u_w", 7)]);
+}
+
+#[tokio::test]
+async fn however_much_is_asked_for_little_is_read_at_once() {
+    let mut shelf = Shelf::default();
+    let mut ids = Vec::new();
+    for n in 0..100 {
+        let id = format!("si_u_v{n:02}");
+        shelf.put(&id, 150, &[], own(), &chat("u", &format!("v{n}")));
+        // What stands first is deleted, far down.
+        for msg in shelf.messages.get_mut(&id).into_iter().flatten() {
+            if msg.0 > &60 {
+                msg.1.status = 4;
+            }
+        }
+        ids.push(id);
+    }
+    let request = GetLastMessageReq {
+        user_id: "u".into(),
+        conversation_i_ds: ids.clone(),
+    };
+    let reply = last_messages(&shelf, &request).await.expect("read");
+    assert_eq!(reply.msgs.len(), 100);
+    assert!(reply.msgs.values().all(|msg| msg.seq == 60));
+    let range = |id: &String| SeqRange {
+        conversation_id: id.clone(),
+        begin: 1,
+        end: 150,
+        num: 150,
+    };
+    let request = PullMessageBySeqsReq {
+        user_id: "u".into(),
+        seq_ranges: ids.iter().map(range).collect(),
+        order: 0,
+    };
+    let reply = by_ranges(&shelf, &request).await.expect("read");
+    assert_eq!(reply.msgs.len(), 100);
+    let most = shelf.most.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((1..=ROUND as i64).contains(&most), "{most}");
 }
 
 #[test]

@@ -180,8 +180,15 @@ async fn store(link: &Link, tokens: &dyn TokenStates, mut group: Vec<Incoming>) 
         .map(|i| std::mem::replace(&mut i.batch, empty()))
         .collect();
     let mut pause = RETRY_FIRST;
+    let mut limit = link.settings.store_timeout;
     let applied = loop {
-        match link.stores.journal.apply(&batches, unix_ms()).await {
+        let stored = link.stores.journal.apply(&batches, unix_ms());
+        let Ok(stored) = tokio::time::timeout(limit, stored).await else {
+            warn!("storing a journal takes too long; it is begun again");
+            limit *= 2;
+            continue;
+        };
+        match stored {
             Ok(applied) => break applied,
             Err(error @ (StoreError::Busy(_) | StoreError::Database(_))) => {
                 warn!(%error, "the journal cannot be stored now; gateways keep it");

@@ -47,6 +47,9 @@ pub struct Settings {
     pub facts_timeout: Duration,
     /// Time a call may wait for journals to be stored and for the database.
     pub call_timeout: Duration,
+    /// Time for a transaction that stores journals before it is undone and begun again; doubled each
+    /// time for the same batches. A database host that vanished from the network never answers.
+    pub store_timeout: Duration,
     /// Time after which the presence told by a core that is gone is forgotten.
     pub presence_grace: Duration,
     /// Heartbeats and silence.
@@ -65,6 +68,7 @@ impl Settings {
             call_timeout: Duration::from_millis(
                 config.gateway.call_timeout_ms.saturating_mul(3) / 4,
             ),
+            store_timeout: Duration::from_secs(60),
             presence_grace: Duration::from_secs(10),
             pace: Pace::default(),
         }

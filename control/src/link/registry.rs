@@ -318,7 +318,7 @@ fn check(state: &State, hello: &Hello) -> Result<(), String> {
     };
     if *epoch < entry.epoch {
         return Err(format!(
-            "gateway {gateway} writes with owner epoch {epoch}, but {} was seen: its journals were replaced by older ones",
+            "gateway {gateway} writes with owner epoch {epoch}, but {} was seen: its journals were replaced; see `ringwire-control forget-gateway`",
             entry.epoch
         ));
     }

@@ -225,6 +225,16 @@ impl Link {
         self.registry
             .may_connect(hello)
             .map_err(NotAdmitted::Refused)?;
+        let known = self.stores.journal.gateways().await.map_err(store_error)?;
+        if let Some((other, _)) = known.iter().find(|(name, _)| *name != hello.gateway) {
+            // Its journals may hold messages that are not stored; without them this gateway would
+            // give their seqs again.
+            return Err(NotAdmitted::Refused(format!(
+                "the database belongs to gateway {other}, not to {}: set gateway.name back, or see \
+                 `ringwire-control forget-gateway`",
+                hello.gateway
+            )));
+        }
         let highest = self
             .stores
             .journal
@@ -233,7 +243,7 @@ impl Link {
             .map_err(store_error)?;
         if highest > hello.epoch {
             return Err(NotAdmitted::Refused(format!(
-                "gateway {} writes with owner epoch {}, but {highest} was seen: its journals were replaced by older ones",
+                "gateway {} writes with owner epoch {}, but {highest} was seen: its journals were replaced; see `ringwire-control forget-gateway`",
                 hello.gateway, hello.epoch
             )));
         }

@@ -63,7 +63,8 @@ impl StoredPositions {
             None if first <= FIRST_RECORD_LIMIT => Ok(first),
             stored => Err(format!(
                 "journal {journal} of gateway {gateway} begins at {first}, but the database ends at {}: \
-                 acknowledged messages are in neither; an older database was put back?",
+                 acknowledged messages are in neither; an older database was put back? See `ringwire-control \
+                 forget-gateway`",
                 stored.unwrap_or(0)
             )),
         }

@@ -56,6 +56,62 @@ async fn a_second_process_of_the_name_is_refused_while_the_first_lives() {
 }
 
 #[tokio::test]
+async fn a_gateway_of_another_name_is_refused_until_the_first_is_forgotten() {
+    let stand = Stand::start().await;
+    drop(stand.core(hello()).await);
+    // After a restart control remembers the first one from the database only.
+    let stand = stand.restart().await;
+    let other = Hello {
+        gateway: "g2".into(),
+        ..hello()
+    };
+    let mut core = stand.connect().await;
+    core.greet().await;
+    core.tell(ToControl::Hello(other.clone())).await;
+    let reason = core.refused().await;
+    assert!(
+        reason.contains("g1") && reason.contains("forget-gateway"),
+        "{reason}"
+    );
+    stand.stores.journal.forget("g1").await.unwrap();
+    stand.core(other).await;
+}
+
+#[tokio::test]
+async fn an_emptied_journal_folder_is_taken_once_the_gateway_is_forgotten() {
+    let stand = Stand::start().await;
+    let first = Hello {
+        epoch: 5,
+        ..hello()
+    };
+    let mut core = stand.core(first).await;
+    let records = batch(FIRST, &[chat("a", "b", 1)]);
+    core.tell(records).await;
+    core.next().await;
+    drop(core);
+    let stand = stand.restart().await;
+    let empty = Hello {
+        boot: 2,
+        epoch: 1,
+        ..hello()
+    };
+    let mut core = stand.connect().await;
+    core.greet().await;
+    core.tell(ToControl::Hello(empty.clone())).await;
+    assert!(core.refused().await.contains("forget-gateway"));
+    stand.stores.journal.forget("g1").await.unwrap();
+    let stand = stand.restart().await;
+    let (_, welcome) = stand.welcomed(empty).await;
+    assert_eq!(
+        welcome.stored,
+        [JournalPosition {
+            journal: 0,
+            position: FIRST
+        }]
+    );
+}
+
+#[tokio::test]
 async fn an_older_epoch_is_refused_even_after_a_restart() {
     let stand = Stand::start().await;
     drop(

@@ -8,6 +8,7 @@ use ringwire_link::record::{Record, TokenKickRecord};
 use ringwire_link::{ToControl, ToGateway};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 fn stored(position: u64) -> ToGateway {
     ToGateway::Stored(JournalPosition {
@@ -138,10 +139,11 @@ async fn damage_is_refused_and_nothing_of_it_stored() {
     assert_eq!(max_seq(&stand, "si_a_b").await, 0);
 }
 
-/// A journal store that fails so many times first.
+/// A journal store that fails so many times first, or does not answer.
 struct Flaky {
     inner: Arc<dyn JournalStore>,
     failures: AtomicU32,
+    silent: bool,
 }
 
 #[async_trait]
@@ -152,6 +154,9 @@ impl JournalStore for Flaky {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
             .is_ok()
         {
+            if self.silent {
+                std::future::pending::<()>().await;
+            }
             return Err(StoreError::Database("told to fail".into()));
         }
         self.inner.apply(batches, now).await
@@ -187,6 +192,7 @@ async fn a_failing_database_is_tried_again_and_nothing_acknowledged_before() {
             stores.journal = Arc::new(Flaky {
                 inner,
                 failures: AtomicU32::new(3),
+                silent: false,
             });
         },
     )
@@ -196,6 +202,28 @@ async fn a_failing_database_is_tried_again_and_nothing_acknowledged_before() {
     let end = end_of(&batch);
     core.tell(batch).await;
     // The first frame is the acknowledgement, and the message is there when it comes.
+    assert_eq!(core.next().await.body, stored(end));
+    assert_eq!(max_seq(&stand, "si_a_b").await, 1);
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_asked_again() {
+    let stand = Stand::start_with(
+        |settings| settings.store_timeout = Duration::from_millis(10),
+        |stores| {
+            let inner = Arc::clone(&stores.journal);
+            stores.journal = Arc::new(Flaky {
+                inner,
+                failures: AtomicU32::new(2),
+                silent: true,
+            });
+        },
+    )
+    .await;
+    let mut core = stand.core(hello()).await;
+    let batch = batch(FIRST, &[chat("a", "b", 1)]);
+    let end = end_of(&batch);
+    core.tell(batch).await;
     assert_eq!(core.next().await.body, stored(end));
     assert_eq!(max_seq(&stand, "si_a_b").await, 1);
 }

@@ -81,6 +81,7 @@ pub(crate) fn settings(socket: PathBuf) -> Settings {
         publish_timeout: PATIENCE,
         facts_timeout: PATIENCE,
         call_timeout: PATIENCE,
+        store_timeout: PATIENCE,
         presence_grace: Duration::from_millis(1),
         pace: Pace {
             heartbeat_ms: 60_000,

@@ -11,6 +11,7 @@
 use super::super::{StoreError, StoreResult};
 use super::dialect::Dialect;
 use super::value::{Value, postgres_arguments, sqlite_arguments};
+use futures_util::TryStreamExt as _;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
@@ -351,6 +352,31 @@ impl Tx {
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })
+    }
+
+    /// Hands over row by row: for rows that together are too large to hold.
+    pub(super) async fn each(
+        &mut self,
+        sql: impl Into<Sql>,
+        values: &[Value<'_>],
+        mut row: impl FnMut(Row) -> StoreResult<()> + Send,
+    ) -> StoreResult<()> {
+        let sql = sql.into().0;
+        match self {
+            Self::Sqlite(tx) => {
+                let mut rows = sqlx::query_with(sql, sqlite_arguments(values)?).fetch(&mut **tx);
+                while let Some(next) = rows.try_next().await? {
+                    row(Row::Sqlite(next))?;
+                }
+            }
+            Self::Postgres(tx) => {
+                let mut rows = sqlx::query_with(sql, postgres_arguments(values)?).fetch(&mut **tx);
+                while let Some(next) = rows.try_next().await? {
+                    row(Row::Postgres(next))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The integer of the only row and column.

@@ -172,12 +172,15 @@ impl MessageStore for SqlStore {
              WHERE {} ORDER BY m.id",
             tx.dialect().any("s.conversation_id", 1)
         );
-        for row in tx.rows(sql, values![conversation_ids, RECENT]).await? {
+        // Of a message only its ids are kept, and thousands of large ones may be read here.
+        tx.each(sql, values![conversation_ids, RECENT], |row| {
             let message = known(seq_of(row.int(1)?), decode(&row.blob(2)?)?);
             if let Some(state) = states.get_mut(&row.text(0)?) {
                 state.recent.push(message);
             }
-        }
+            Ok(())
+        })
+        .await?;
         let sql = format!(
             "SELECT s.conversation_id, c.send_id, c.create_time FROM streams s \
              JOIN clocks_ahead c ON c.stream_id = s.id WHERE {}",
