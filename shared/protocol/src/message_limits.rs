@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn each_id_has_a_limit_and_holds_no_nul() {
-        let changes: [(&str, usize, fn(&mut MsgData, String)); 4] = [
+        type Set = fn(&mut MsgData, String);
+        let changes: [(&str, usize, Set); 4] = [
             ("sendID", MAX_ID, |m, id| m.send_id = id),
             ("recvID", MAX_ID, |m, id| m.recv_id = id),
             ("groupID", MAX_ID, |m, id| m.group_id = id),
