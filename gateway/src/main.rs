@@ -74,6 +74,7 @@ fn run(cli: &Cli) -> Result<i32, Failure> {
     start_log(&config)?;
     let signals = process::signals().map_err(failure(exit::START))?;
     process::die_on_panic();
+    process::ignore_file_size_signal();
     let cores = cores(&config);
     let max_sockets = fit_descriptors(&mut config, cores)?;
 

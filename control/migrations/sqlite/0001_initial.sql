@@ -162,6 +162,14 @@ CREATE TABLE streams (
     max_send_time BIGINT NOT NULL
 );
 
+-- Senders of the stream whose clocks ran ahead, and the latest createTime that did: for the duplicate check.
+CREATE TABLE clocks_ahead (
+    stream_id BIGINT NOT NULL,
+    send_id TEXT NOT NULL,
+    create_time BIGINT NOT NULL,
+    PRIMARY KEY (stream_id, send_id)
+) WITHOUT ROWID;
+
 CREATE TABLE seq_users (
     user_id TEXT NOT NULL,
     conversation_id TEXT NOT NULL,

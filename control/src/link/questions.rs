@@ -138,12 +138,14 @@ mod tests {
             client_msg_id: String::new(),
             server_msg_id: String::new(),
             send_time: 0,
+            create_time: 0,
             seq,
         };
         let state = ConversationState {
             max_seq: 64,
             max_send_time: 0,
             recent: (1..=64).map(known).collect(),
+            ahead: Vec::new(),
         };
         let states = Ok(vec![state; QUESTION_LIMIT]);
         answered(&connection, 5, &ToGateway::Conversations { states });

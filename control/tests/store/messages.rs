@@ -36,6 +36,39 @@ pub(crate) async fn a_state_holds_the_newest_64(stores: &Stores) {
     assert_eq!((newest.send_id.as_str(), newest.send_time), ("a", NOW + 70));
 }
 
+pub(crate) async fn a_state_names_senders_whose_clocks_ran_ahead(stores: &Stores) {
+    let dated = |seq: i64, sender: &str, ahead_ms: i64| {
+        let mut data = message("sg_g", seq, sender, "");
+        data.create_time = data.send_time + ahead_ms;
+        record("sg_g", &data)
+    };
+    let records = vec![
+        dated(1, "a", 9_000),
+        dated(2, "a", 5_000),
+        dated(3, "b", 1_000),
+        dated(4, "c", -9_000),
+    ];
+    stores
+        .journal
+        .apply(&[batch(0, 0, 4, records)], NOW)
+        .await
+        .unwrap();
+    let state = |ids: Vec<String>| async move { stores.messages.states(&ids).await.unwrap() };
+    let ahead = &state(texts(&["sg_g"])).await[0].ahead;
+    let named: Vec<_> = ahead.iter().map(|a| (&*a.send_id, a.create_time)).collect();
+    assert_eq!(named, [("a", NOW + 1 + 9_000)]);
+
+    let crowd = (5..=80).map(|seq| dated(seq, &format!("u{seq}"), 9_000));
+    stores
+        .journal
+        .apply(&[batch(0, 4, 80, crowd.collect())], NOW)
+        .await
+        .unwrap();
+    let ahead = &state(texts(&["sg_g"])).await[0].ahead;
+    let named: Vec<_> = ahead.iter().map(|a| (&*a.send_id, a.create_time)).collect();
+    assert_eq!(named, [("", NOW + 80 + 9_000)], "too many to name");
+}
+
 pub(crate) async fn duplicates_are_found_by_conversation_sender_and_id(stores: &Stores) {
     let first = MsgData {
         client_msg_id: "same".into(),

@@ -49,6 +49,7 @@ macro_rules! all_cases {
             implied::token_kicks_are_applied_with_the_position,
             journal::positions_and_epochs_are_kept_by_gateway,
             messages::a_state_holds_the_newest_64,
+            messages::a_state_names_senders_whose_clocks_ran_ahead,
             messages::duplicates_are_found_by_conversation_sender_and_id,
             messages::ranges_take_the_lowest_or_the_highest,
             messages::seqs_are_found_in_ascending_order,

@@ -48,11 +48,15 @@ pub enum Event<'a> {
         bytes: &'a [u8],
     },
     /// The connection is gone (end of stream, reset, or closed after [`Action::Close`]). Nothing
-    /// refers to it any more. Comes exactly once for each connection that was not handed over.
+    /// refers to it any more. Comes exactly once for each connection that was not handed over (and may
+    /// come for one whose hand-over found it gone: the core has forgotten it then).
     Closed {
         /// Which.
         conn: ConnId,
     },
+    /// A connection was lost at its hand-over: for want of a descriptor, or because it ended before its
+    /// [`Action::HandOver`] was performed. No core has it; it is only counted no longer.
+    LostAtHandOver,
     /// The [`Action::Write`] in progress for this connection is complete.
     Written {
         /// Which.

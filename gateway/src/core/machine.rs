@@ -57,6 +57,7 @@ impl Core {
             } => self.home.handed_over(now, conn, peer, &received, out),
             Event::Received { conn, bytes } => self.home.received(now, conn, bytes, out),
             Event::Closed { conn } => self.home.closed(conn, out),
+            Event::LostAtHandOver => self.home.lost_at_hand_over(),
             Event::Written { conn } => self.home.written(conn),
             Event::Ring { from, item } => self.ring(now, from, item, out),
             Event::LinkUp => self.hello(out),

@@ -4,7 +4,7 @@ use super::board::Board;
 use super::conversation::lane::{Job, Lanes, Origin};
 use super::conversation::streams::ServerIds;
 use super::conversation::table::Conversations;
-use super::conversation::{Release, lane_of};
+use super::conversation::{Release, Unstored, lane_of};
 use super::event::{CoreId, Now};
 use super::facts::{Facts, Waiter};
 use super::journal::{ConversationHead, Journal, JournalSpan, Ordinal};
@@ -110,6 +110,8 @@ pub struct Owner {
     pub(super) facts: Facts,
     pub(super) conversations: Conversations,
     pub(super) lanes: Lanes,
+    /// What control published lately that is stored nowhere.
+    pub(super) unstored: Unstored,
     /// What waits for a commit, ascending.
     pub(super) releases: VecDeque<(Ordinal, Release)>,
     questions: HashMap<u64, Question>,
@@ -122,8 +124,12 @@ pub struct Owner {
     pub(super) stopping: bool,
     pub(super) jobs: u64,
     epoch: u32,
-    /// Publishes of the present link connection that are not answered yet.
-    publishes: HashSet<u64>,
+    /// Publishes of the present link connection that are not answered yet: our number of each -> its
+    /// correlation id. Control numbers its questions anew on every connection, so an answer that
+    /// outlives its connection must not be taken for that of another question.
+    publishes: HashMap<u64, u64>,
+    /// Publishes taken so far.
+    published: u64,
 }
 
 impl Owner {
@@ -147,6 +153,7 @@ impl Owner {
                 seed.conversations,
             ),
             lanes: Lanes::default(),
+            unstored: Unstored::default(),
             releases: VecDeque::new(),
             questions: HashMap::new(),
             timeouts: VecDeque::new(),
@@ -157,7 +164,8 @@ impl Owner {
             stopping: false,
             jobs: 0,
             epoch: seed.epoch,
-            publishes: HashSet::new(),
+            publishes: HashMap::new(),
+            published: 0,
             config,
         }
     }
@@ -173,15 +181,12 @@ impl Owner {
             RingItem::Send(item) => self.send(now, item, out),
             RingItem::Publish {
                 origin,
-                correlation,
+                number,
                 publish,
             } => {
-                self.publish(now, origin, correlation, publish, out);
+                self.publish(now, origin, number, publish, out);
             }
-            RingItem::PublishDone {
-                correlation,
-                answer,
-            } => self.published(correlation, *answer, out),
+            RingItem::PublishDone { number, answer } => self.answer_publish(number, *answer, out),
             RingItem::TokenKick(record) => {
                 let taken = self.journal.push_kick(Record::TokenKick(*record));
                 self.stats.kicks_dropped += u64::from(!taken);
@@ -228,8 +233,10 @@ impl Owner {
         match body {
             ToGateway::Stored(at) => self.journal.stored(at, out),
             ToGateway::Publish(publish) => {
-                self.publishes.insert(correlation);
-                self.publish(now, self.config.core, correlation, Box::new(publish), out);
+                self.published += 1;
+                let number = self.published;
+                self.publishes.insert(number, correlation);
+                self.publish(now, self.config.core, number, Box::new(publish), out);
             }
             answer @ (ToGateway::Facts { .. }
             | ToGateway::Conversations { .. }
@@ -442,11 +449,11 @@ impl Owner {
         &mut self,
         now: Now,
         core: CoreId,
-        correlation: u64,
+        number: u64,
         publish: Box<Publish>,
         out: &mut Out,
     ) {
-        let origin = Origin::Control { core, correlation };
+        let origin = Origin::Control { core, number };
         let decoded = MsgData::decode(publish.msg.as_slice())
             .map_err(|_| ApiError::args("message does not decode"));
         let (msg, lane) = match decoded.and_then(|msg| lane_of(&msg).map(|lane| (msg, lane))) {
@@ -459,7 +466,7 @@ impl Owner {
                 owner,
                 RingItem::Publish {
                     origin: core,
-                    correlation,
+                    number,
                     publish,
                 },
             );
@@ -481,8 +488,8 @@ impl Owner {
 
     /// Answers a Publish that came by this core's link, unless that link is gone: control will ask
     /// again, and finds the message known.
-    pub(super) fn published(&mut self, correlation: u64, answer: ToControl, out: &mut Out) {
-        if self.publishes.remove(&correlation) {
+    pub(super) fn answer_publish(&mut self, number: u64, answer: ToControl, out: &mut Out) {
+        if let Some(correlation) = self.publishes.remove(&number) {
             out.link(correlation, answer);
         }
     }

@@ -59,15 +59,15 @@ pub enum RingItem {
     Publish {
         /// Core whose link it came by, which answers.
         origin: CoreId,
-        /// Correlation id of the question.
-        correlation: u64,
+        /// That core's number of the question, repeated in the outcome.
+        number: u64,
         /// The message.
         publish: Box<Publish>,
     },
     /// Outcome of a forwarded Publish.
     PublishDone {
-        /// Correlation id of the question.
-        correlation: u64,
+        /// The receiving core's number of the question.
+        number: u64,
         /// The answer for control.
         answer: Box<ringwire_link::ToControl>,
     },

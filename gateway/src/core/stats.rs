@@ -19,6 +19,10 @@ pub struct Stats {
     pub refused_over_limit: u64,
     /// Connects that failed because the token cache was full and did not know the token.
     pub refused_tokens_full: u64,
+    /// Connects refused because their token is known to be bad.
+    pub refused_known_token: u64,
+    /// Connects refused because their address brought too many bad tokens.
+    pub refused_address: u64,
     /// Bytes received from clients.
     pub bytes_in: u64,
     /// Bytes handed to the shell for clients.

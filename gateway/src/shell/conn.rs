@@ -172,8 +172,10 @@ pub(crate) fn take_over<M: Machine + 'static>(hub: &Rc<Hub<M>>, moved: MovedConn
                 received,
             });
         }
-        // Neither core knows it any more.
-        Err(error) => tracing::warn!(%error, "connection lost at its hand-over"),
+        Err(error) => {
+            tracing::warn!(%error, "connection lost at its hand-over");
+            hub.event(Event::LostAtHandOver);
+        }
     }
 }
 

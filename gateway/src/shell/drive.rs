@@ -47,6 +47,8 @@ samples! {
     refused: Counter "ringwire_connects_refused_total" "Connects refused, whatever the reason",
     refused_over_limit: Counter "ringwire_connects_refused_over_limit_total" "Connects refused because of the connection limit",
     refused_tokens_full: Counter "ringwire_connects_refused_tokens_full_total" "Connects that failed because the token cache was full and did not know the token",
+    refused_known_token: Counter "ringwire_connects_refused_known_token_total" "Connects refused because their token is known to be bad",
+    refused_address: Counter "ringwire_connects_refused_address_total" "Connects refused because their address brought too many bad tokens",
     requests: Counter "ringwire_requests_total" "Requests begun",
     request_errors: Counter "ringwire_request_errors_total" "Requests answered with an error",
     sends: Counter "ringwire_messages_sent_total" "Messages (1003) passed on to an owner core",

@@ -51,6 +51,7 @@ pub(crate) struct Hub<M> {
 #[derive(Debug)]
 pub(crate) enum Later {
     Closed(ConnId),
+    LostAtHandOver,
     SegmentReady(u64),
     SegmentFailed(u64, String),
     Shutdown,

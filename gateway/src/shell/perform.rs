@@ -2,7 +2,7 @@
 
 use super::conn::Conn;
 use super::counters::add;
-use super::hub::Hub;
+use super::hub::{Hub, Later};
 use super::rings::{MovedConnection, RingMail};
 use super::{Machine, die, exit};
 use crate::core::{Action, ConnId};
@@ -28,6 +28,8 @@ pub(crate) fn perform<M: Machine>(hub: &Hub<M>, action: Action) {
                 );
             }
             let Some(c) = hub.conns.borrow_mut().remove(&conn) else {
+                // It ended in this very turn, after the core had let it go.
+                hub.raise(Later::LostAtHandOver);
                 return;
             };
             c.leave();
@@ -42,9 +44,9 @@ pub(crate) fn perform<M: Machine>(hub: &Hub<M>, action: Action) {
                     };
                     hub.port.send(to, RingMail::Moved(Box::new(moved)));
                 }
-                // The core has forgotten the connection: dropping it here is all that is left to do.
                 Err(error) => {
-                    tracing::warn!(%error, "connection lost: no descriptor to hand it over")
+                    tracing::warn!(%error, "connection lost: no descriptor to hand it over");
+                    hub.raise(Later::LostAtHandOver);
                 }
             }
         }

@@ -76,6 +76,13 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     })
 }
 
+/// Makes a file that may not grow further (`ulimit -f`) an error of the write instead of a signal that
+/// ends the process: to the journal it is the same as a disk without room.
+pub fn ignore_file_size_signal() {
+    // SAFETY: no handler is installed, so none can run in a wrong context.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Makes a panic anywhere end the process: a core that is gone would leave its users without answer
 /// while the rest seems well. The journal makes that safe.
 pub fn die_on_panic() {

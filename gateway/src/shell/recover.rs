@@ -18,8 +18,13 @@ pub enum JournalError {
         error: io::Error,
     },
     /// What they hold is not sound.
-    #[error(transparent)]
-    Damaged(#[from] RecoveryError),
+    #[error("{}: {error}", path.display())]
+    Damaged {
+        /// The file that is wrong or missing.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: RecoveryError,
+    },
 }
 
 /// Reads every journal in the folder, one segment at a time, and logs what was found.
@@ -28,6 +33,13 @@ pub enum JournalError {
 /// [`JournalError`]: the gateway must not start.
 pub fn recover(paths: &SegmentPaths, segment_bytes: u64) -> Result<Vec<Recovered>, JournalError> {
     let listing = |path: PathBuf| move |error| JournalError::Read { path, error };
+    let damage = |error: RecoveryError| {
+        let (journal, segment) = error.segment();
+        JournalError::Damaged {
+            path: paths.segment(journal, segment),
+            error,
+        }
+    };
     let mut all = Vec::new();
     for journal in paths
         .journals()
@@ -40,9 +52,9 @@ pub fn recover(paths: &SegmentPaths, segment_bytes: u64) -> Result<Vec<Recovered
         {
             let path = paths.segment(journal, segment);
             let bytes = read_durable(&path).map_err(listing(path))?;
-            recovery.feed(segment, &bytes)?;
+            recovery.feed(segment, &bytes).map_err(damage)?;
         }
-        let Some(recovered) = recovery.finish()? else {
+        let Some(recovered) = recovery.finish().map_err(damage)? else {
             continue;
         };
         let span = recovered.span;

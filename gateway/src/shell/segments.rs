@@ -151,6 +151,8 @@ impl SegmentStore {
             .truncate(false)
             .write(true)
             .open(&made)?;
+        // What a crash left behind may be of another size.
+        file.set_len(self.segment_bytes)?;
         allocate(&file, self.segment_bytes)?;
         file.write_all(&header)?;
         file.sync_all()?;
@@ -225,6 +227,17 @@ mod tests {
         let bytes = fs::read(store.paths.segment(0, 7)).unwrap();
         assert_eq!(bytes.len(), 1 << 20);
         assert!(bytes.starts_with(b"head 0 7"));
+    }
+
+    #[test]
+    fn an_unfinished_segment_of_another_size_becomes_one_of_this_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        fs::create_dir_all(store.paths.journal(0)).unwrap();
+        fs::write(store.paths.journal(0).join("next.new"), vec![7; 2 << 20]).unwrap();
+        store.create(0).unwrap();
+        let length = fs::metadata(store.paths.segment(0, 0)).unwrap().len();
+        assert_eq!(length, 1 << 20);
     }
 
     #[test]

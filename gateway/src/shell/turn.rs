@@ -124,6 +124,7 @@ fn run<M: Machine + 'static>(hub: &Rc<Hub<M>>) {
     for event in later {
         hub.event(match event {
             Later::Closed(conn) => Event::Closed { conn },
+            Later::LostAtHandOver => Event::LostAtHandOver,
             Later::SegmentReady(segment) => Event::SegmentReady { segment },
             Later::SegmentFailed(segment, reason) => Event::SegmentFailed { segment, reason },
             Later::Shutdown => Event::Shutdown,

@@ -73,7 +73,7 @@ impl Plane {
         self.kept.lock().unwrap().tokens.push(fact);
     }
 
-    /// Whether journal batches wait.
+    /// Whether journal batches are left out; those that were come again on the next link.
     pub(crate) fn hold(&self, holding: bool) {
         self.kept.lock().unwrap().holding = holding;
     }
@@ -99,11 +99,13 @@ impl Plane {
         link.write_all(&preamble()).ok()?;
         let mut decoder = FrameDecoder::default();
         let mut part = vec![0; 64 << 10];
+        // Behind a batch that was left out nothing fits any more: this link's journals are over.
+        let mut left_out = false;
         loop {
             let n = link.read(&mut part).ok().filter(|n| *n > 0)?;
             decoder.extend(&part[..n]);
             while let Some(question) = decoder.next::<ToControl>().expect("valid frames") {
-                for answer in self.answer(question.body) {
+                for answer in self.answer(question.body, &mut left_out) {
                     let mut bytes = Vec::new();
                     frame::encode(question.correlation, &answer, &mut bytes).expect("encodes");
                     link.write_all(&bytes).ok()?;
@@ -112,7 +114,7 @@ impl Plane {
         }
     }
 
-    fn answer(&self, question: ToControl) -> Vec<ToGateway> {
+    fn answer(&self, question: ToControl, left_out: &mut bool) -> Vec<ToGateway> {
         let mut kept = self.kept.lock().unwrap();
         match question {
             ToControl::Hello(hello) => kept.welcome(&hello),
@@ -133,7 +135,8 @@ impl Plane {
                 to,
                 bytes,
             } => {
-                if kept.holding {
+                *left_out |= kept.holding;
+                if *left_out {
                     return Vec::new();
                 }
                 kept.store(journal, from, to, &bytes);
@@ -143,6 +146,12 @@ impl Plane {
                     position: to,
                 })]
             }
+            // A read: what it answers is of no interest here.
+            ToControl::Call(_) => vec![ToGateway::CallReply {
+                err_code: 0,
+                err_msg: String::new(),
+                data: Vec::new(),
+            }],
             _ => Vec::new(),
         }
     }
@@ -162,12 +171,7 @@ impl Kept {
     fn welcome(&self, hello: &Hello) -> Vec<ToGateway> {
         let stored = |j: &JournalPosition| JournalPosition {
             journal: j.journal,
-            position: self
-                .positions
-                .get(&j.journal)
-                .copied()
-                .unwrap_or_default()
-                .max(j.position),
+            position: self.positions.get(&j.journal).copied().unwrap_or_default(),
         };
         vec![
             ToGateway::Welcome(Welcome {
@@ -190,12 +194,14 @@ impl Kept {
             client_msg_id: m.client_msg_id.clone(),
             server_msg_id: m.server_msg_id.clone(),
             send_time: m.send_time,
+            create_time: m.create_time,
             seq: m.seq,
         };
         ConversationState {
             max_seq: messages.last().map_or(0, |m| m.seq),
             max_send_time: messages.last().map_or(0, |m| m.send_time),
             recent: messages.iter().map(known).collect(),
+            ahead: Vec::new(),
         }
     }
 

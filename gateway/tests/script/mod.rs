@@ -244,6 +244,8 @@ impl Machine for Script {
                 self.input(now, conn, &received, out);
             }
             Event::Received { conn, bytes } => self.input(now, conn, bytes, out),
+            // The script counts no connections.
+            Event::LostAtHandOver => {}
             Event::Closed { conn } => {
                 assert!(self.clients.remove(&conn).is_some(), "Closed comes once");
                 self.tell(Seen::Closed(self.me, conn));

@@ -315,7 +315,10 @@ impl Client {
         let mut data = MsgData {
             send_id: self.user.clone(),
             client_msg_id: format!("{}-{}", self.number, self.made),
-            content: Bytes::from(vec![b'x'; if large { 3_000 } else { 20 }]),
+            content: Bytes::from(vec![
+                b'x';
+                if large { 3_000 } else { 1 + random.index(200) }
+            ]),
             content_type: 101,
             msg_from: 100,
             status: 1,

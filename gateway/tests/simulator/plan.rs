@@ -39,6 +39,10 @@ pub(crate) struct Plan {
     /// Of a thousand clients, how many read slowly, and how many clocks are wrong.
     pub(crate) slow_clients: u64,
     pub(crate) wrong_clocks: u64,
+    /// Wrong clocks may be ahead of the server's. A message from such a client that is sent again long
+    /// after its first copy left the memory of its conversation passes for a new one, so this is drawn
+    /// only when asked for.
+    pub(crate) clocks_ahead: bool,
     /// Several clients of one user on one platform kick each other.
     pub(crate) rivals: bool,
     /// Of a thousand messages, how many are large.
@@ -119,6 +123,7 @@ impl Plan {
             publishes,
             slow_clients: if random.chance(300) { 400 } else { 0 },
             wrong_clocks: if random.chance(300) { 400 } else { 0 },
+            clocks_ahead: random.chance(500),
             rivals: random.chance(250),
             large: if random.chance(300) { 200 } else { 0 },
             recent: if random.chance(300) {

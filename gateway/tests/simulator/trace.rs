@@ -6,9 +6,12 @@ use std::fmt::Arguments;
 /// Lines kept when nothing is printed as it happens.
 const KEPT: usize = 60;
 
+/// Characters of a detail.
+const DETAIL: usize = 160;
+
 pub(crate) struct Trace {
     lines: VecDeque<String>,
-    pub(crate) print: bool,
+    print: bool,
     /// Changes with every line: two runs of one seed must agree.
     digest: u64,
 }
@@ -34,6 +37,14 @@ impl Trace {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
+    }
+
+    /// Only worth a line when everything is printed.
+    pub(crate) fn detail(&self, now: u64, what: Arguments<'_>) {
+        if self.print {
+            let line: String = what.to_string().chars().take(DETAIL).collect();
+            eprintln!("{:>12.6} . {line}", now as f64 / 1e6);
+        }
     }
 
     pub(crate) fn digest(&self) -> u64 {

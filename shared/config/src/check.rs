@@ -158,6 +158,12 @@ fn gateway(config: &Config, found: &mut Found) {
         "send_burst",
         "must be at least 1 when send_rate is set",
     );
+    found.unless(
+        c.bad_token_rate == 0 || c.bad_token_burst > 0,
+        "gateway",
+        "bad_token_burst",
+        "must be at least 1 when bad_token_rate is set",
+    );
     found.milliseconds(
         "gateway",
         &[

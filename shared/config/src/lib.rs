@@ -116,6 +116,11 @@ pub struct Gateway {
     pub send_rate: u32,
     /// Burst of the same.
     pub send_burst: u32,
+    /// Bad tokens per second that one address may bring to one core before connects from it are refused
+    /// unseen (1 IPv6 address = its /64); 0 = no limit, as is needed behind a proxy.
+    pub bad_token_rate: u32,
+    /// Burst of the same.
+    pub bad_token_burst: u32,
     /// Facts kept per core.
     pub max_facts: u32,
     /// Token states kept per core.
@@ -200,6 +205,8 @@ impl Default for Gateway {
             max_watched: 3_000,
             send_rate: 0,
             send_burst: 100,
+            bad_token_rate: 0,
+            bad_token_burst: 100,
             max_facts: 1_000_000,
             max_tokens: 2_000_000,
             max_conversations: 500_000,

@@ -258,8 +258,12 @@ pub struct Welcome {
     pub stored: Vec<JournalPosition>,
 }
 
+/// How far a sender's clock may run before the server's, milliseconds, before the duplicate check
+/// takes notice.
+pub const CLOCK_SLACK_MS: i64 = 2_000;
+
 /// Stored state of a conversation, for its owner core.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[rkyv(derive(Debug))]
 pub struct ConversationState {
     /// Highest stored seq; 0 = empty.
@@ -268,6 +272,19 @@ pub struct ConversationState {
     pub max_send_time: i64,
     /// The newest stored messages, ascending by seq, at most 64, for the duplicate check.
     pub recent: Vec<KnownMessage>,
+    /// Senders of stored messages whose clocks ran ahead, each once.
+    pub ahead: Vec<SenderAhead>,
+}
+
+/// A sender whose clock ran ahead. A message of his that says it was made no later than
+/// `create_time` may be an old one sent again, however new it looks.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct SenderAhead {
+    /// Who; empty = anybody (said when there are too many to name).
+    pub send_id: String,
+    /// The latest `createTime` of his that lay ahead, Unix milliseconds.
+    pub create_time: i64,
 }
 
 /// A stored message as the duplicate check knows it.
@@ -282,8 +299,17 @@ pub struct KnownMessage {
     pub server_msg_id: String,
     /// Unix milliseconds.
     pub send_time: i64,
+    /// When its sender says he made it, Unix milliseconds.
+    pub create_time: i64,
     /// Seq.
     pub seq: i64,
+}
+
+impl KnownMessage {
+    /// Whether its sender's clock ran ahead.
+    pub fn is_ahead(&self) -> bool {
+        self.create_time > self.send_time.saturating_add(CLOCK_SLACK_MS)
+    }
 }
 
 /// A message made by control.

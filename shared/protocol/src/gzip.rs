@@ -9,6 +9,8 @@ use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompr
 pub const DEFLATE_FROM: usize = 1300;
 
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+/// Deflate makes at most 1032 bytes out of one.
+const MAX_RATIO: usize = 1032;
 const MAX_STORED_BLOCK: usize = 65_535;
 
 /// Why bytes are not one complete gzip stream of acceptable size.
@@ -77,10 +79,12 @@ impl Inflater {
     }
 
     fn members(&mut self, mut input: &[u8], room: &mut Room<'_>) -> Result<(), GzipError> {
-        // The trailer of a single member tells its length; a lie costs no more than the limit.
+        // The trailer of a single member tells its length; a lie costs no more than what so many bytes
+        // could really hold, nor than the limit.
         let told = input
             .last_chunk::<4>()
-            .map_or(0, |len| u32::from_le_bytes(*len) as usize);
+            .map_or(0, |len| u32::from_le_bytes(*len) as usize)
+            .min(input.len().saturating_mul(MAX_RATIO));
         room.grow_to(told.saturating_add(1));
         loop {
             input = after_header(input)?;
@@ -292,6 +296,18 @@ mod tests {
     use flate2::read::{GzEncoder, MultiGzDecoder};
     use proptest::prelude::*;
     use std::io::Read;
+
+    #[test]
+    fn a_lie_about_the_length_takes_no_more_memory_than_the_input_could_fill() {
+        let mut packed = Vec::new();
+        store(b"x", &mut packed);
+        let end = packed.len();
+        packed[end - 4..].copy_from_slice(&(1u32 << 20).to_le_bytes());
+        let mut out = Vec::new();
+        let refused = Inflater::new().inflate(&packed, 1 << 20, &mut out);
+        assert_eq!(refused, Err(GzipError::Checksum));
+        assert!(out.capacity() < 32 << 10, "{}", out.capacity());
+    }
 
     const KICK: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\0\x68\0\x97\xff\x5f\x7f\x03\x01\x01\x04Resp\x01\xff\x80\0\
 \x01\x06\x01\x0dReqIdentifier\x01\x04\0\x01\x07MsgIncr\x01\x0c\0\x01\x0bOperationID\x01\x0c\0\x01\x07ErrCode\

@@ -15,7 +15,7 @@ use super::{SqlStore, conversations, tokens};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
-use ringwire_link::message::JournalPosition;
+use ringwire_link::message::{CLOCK_SLACK_MS, JournalPosition};
 use ringwire_link::record::{MessageRecord, Record, TokenKickRecord};
 use ringwire_protocol::conversation_id::{
     SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE, is_notification,
@@ -260,6 +260,39 @@ async fn raise_streams(
     Ok(())
 }
 
+/// Remembers whose clocks ran ahead, for the duplicate check of messages sent again.
+async fn mark_clocks(
+    tx: &mut Tx,
+    messages: &[Incoming],
+    streams: &HashMap<String, Stream>,
+) -> StoreResult<()> {
+    let mut latest: BTreeMap<(i64, Cow<'_, str>), i64> = BTreeMap::new();
+    for m in messages {
+        let ahead = m.data.create_time > m.data.send_time.saturating_add(CLOCK_SLACK_MS);
+        if ahead && !m.data.client_msg_id.is_empty() {
+            let id = stream(streams, &m.conversation_id)?.id;
+            // An id too long to be a key stands for anybody.
+            let named = m.data.send_id.len() <= MAX_ID_BYTES;
+            let sender = storable(if named { &m.data.send_id } else { "" });
+            let entry = latest.entry((id, sender)).or_default();
+            *entry = (*entry).max(m.data.create_time);
+        }
+    }
+    let mut rows: Vec<Value<'_>> = Vec::with_capacity(latest.len() * 3);
+    for ((id, sender), create_time) in &latest {
+        rows.extend_from_slice(values![*id, sender.as_ref(), *create_time]);
+    }
+    tx.execute_many(
+        "INSERT INTO clocks_ahead (stream_id, send_id, create_time)",
+        3,
+        &rows,
+        "ON CONFLICT (stream_id, send_id) DO UPDATE SET create_time = excluded.create_time \
+         WHERE clocks_ahead.create_time < excluded.create_time",
+    )
+    .await?;
+    Ok(())
+}
+
 /// A sender has read what he sent and everything before it (spec: message.md 6.3).
 async fn raise_senders(tx: &mut Tx, messages: &[Incoming]) -> StoreResult<()> {
     // By the ids as they are stored: one statement must not meet a row twice.
@@ -403,6 +436,7 @@ async fn carry_out(tx: &mut Tx, work: Work, now: i64) -> StoreResult<Applied> {
         let streams = lock_streams(tx, &ids).await?;
         applied.messages = insert_messages(tx, &work.messages, &streams).await?;
         raise_streams(tx, &work.messages, &streams).await?;
+        mark_clocks(tx, &work.messages, &streams).await?;
         raise_senders(tx, &work.messages).await?;
         let created = ensure_records(tx, &work.messages, &streams, now).await?;
         applied.created = created

@@ -8,7 +8,7 @@ use super::value::{Value, values};
 use super::{SqlStore, unique};
 use async_trait::async_trait;
 use prost::Message as _;
-use ringwire_link::message::{ConversationState, KnownMessage};
+use ringwire_link::message::{ConversationState, KnownMessage, SenderAhead};
 use ringwire_protocol::conversation_id::{notification_of_users, notification_twin};
 use ringwire_protocol::pb::sdkws::MsgData;
 use sha2::{Digest as _, Sha256};
@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Messages a core gets of a conversation it opens, for its duplicate check.
 const RECENT: i64 = 64;
+
+/// Senders with clocks ahead a core is told of by name; beyond it one entry stands for all.
+const AHEAD: usize = 64;
 
 /// A message's key is its stream's id shifted by so many bits, plus its seq.
 const SEQ_BITS: u32 = 32;
@@ -61,6 +64,7 @@ fn known(seq: i64, data: MsgData) -> KnownMessage {
         client_msg_id: data.client_msg_id,
         server_msg_id: data.server_msg_id,
         send_time: data.send_time,
+        create_time: data.create_time,
         seq,
     }
 }
@@ -157,6 +161,7 @@ impl MessageStore for SqlStore {
                 max_seq: row.int(1)?,
                 max_send_time: row.int(2)?,
                 recent: Vec::new(),
+                ahead: Vec::new(),
             };
             states.insert(row.text(0)?, state);
         }
@@ -176,15 +181,31 @@ impl MessageStore for SqlStore {
             Ok(())
         })
         .await?;
+        let sql = format!(
+            "SELECT s.conversation_id, c.send_id, c.create_time FROM streams s \
+             JOIN clocks_ahead c ON c.stream_id = s.id WHERE {}",
+            tx.dialect().any("s.conversation_id", 1)
+        );
+        for row in tx.rows(sql, values![conversation_ids]).await? {
+            if let Some(state) = states.get_mut(&row.text(0)?) {
+                let (send_id, create_time) = (row.text(1)?, row.int(2)?);
+                state.ahead.push(SenderAhead {
+                    send_id,
+                    create_time,
+                });
+            }
+        }
         tx.commit().await?;
-        let empty = || ConversationState {
-            max_seq: 0,
-            max_send_time: 0,
-            recent: Vec::new(),
-        };
+        for state in states.values_mut().filter(|s| s.ahead.len() > AHEAD) {
+            let latest = state.ahead.iter().map(|s| s.create_time).max();
+            state.ahead = Vec::from_iter(latest.map(|create_time| SenderAhead {
+                send_id: String::new(),
+                create_time,
+            }));
+        }
         Ok(conversation_ids
             .iter()
-            .map(|id| states.get(id).cloned().unwrap_or_else(empty))
+            .map(|id| states.get(id).cloned().unwrap_or_default())
             .collect())
     }
 

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startServer } from '../lib/server.js';
 import { audit } from './audit.js';
 import { Processes } from './processes.js';
-import { Random } from './random.js';
+import { Random } from '../lib/random.js';
 import { Ledger, User } from './traffic.js';
 
 const USERS = 6;

@@ -152,20 +152,30 @@ export class Session extends EventEmitter {
   }
 
   /** Sends a text message in a single chat; resolves to the reply once it is acknowledged. */
-  async sendText(recvID, text, clientMsgID = newMessageID()) {
+  sendText(recvID, text, clientMsgID = newMessageID()) {
+    return this.send({ recvID, clientMsgID, content: Buffer.from(JSON.stringify({ content: text })) });
+  }
+
+  /** The same in a group. */
+  sendGroupText(groupID, text) {
+    return this.send({ groupID, sessionType: 3, content: Buffer.from(JSON.stringify({ content: text })) });
+  }
+
+  /** Sends a message with these fields beside the usual ones of a text message in a single chat. */
+  async send(fields) {
     const reply = await this.request(
       Req.send,
       encode('sdkws.MsgData', {
         sendID: this.#options.userID,
-        recvID,
-        clientMsgID,
+        clientMsgID: newMessageID(),
         senderPlatformID: this.#options.platformID,
         sessionType: 1,
         msgFrom: 100,
         contentType: 101,
-        content: Buffer.from(JSON.stringify({ content: text })),
+        content: Buffer.from('{}'),
         createTime: Date.now(),
         status: 1,
+        ...fields,
       }),
     );
     return decode('msg.SendMsgResp', reply);

@@ -97,7 +97,7 @@ impl Owner {
                     })),
                 );
             }
-            Origin::Control { core, correlation } => {
+            Origin::Control { core, number } => {
                 let answer = match result {
                     Ok(accepted) => ToControl::Published {
                         err_code: 0,
@@ -117,12 +117,12 @@ impl Owner {
                     },
                 };
                 if core == self.config.core {
-                    self.published(correlation, answer, out);
+                    self.answer_publish(number, answer, out);
                 } else {
                     out.ring(
                         core,
                         RingItem::PublishDone {
-                            correlation,
+                            number,
                             answer: Box::new(answer),
                         },
                     );

@@ -29,8 +29,8 @@ pub enum Origin {
     Control {
         /// Core whose link the question came by.
         core: CoreId,
-        /// The question.
-        correlation: u64,
+        /// That core's number of the question.
+        number: u64,
     },
 }
 

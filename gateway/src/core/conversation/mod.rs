@@ -1,9 +1,11 @@
 //! The way of a message through its owner core: lane, checks, duplicates, seq, journal, delivery.
 
+mod ahead;
 mod answers;
 pub mod checks;
 pub mod delivery;
 pub mod lane;
+mod once;
 pub mod streams;
 pub mod table;
 
@@ -20,12 +22,14 @@ use bytes::Bytes;
 use checks::{Rules, Verdict};
 use delivery::{Delivery, Part, Receivers};
 use lane::Job;
+pub(super) use once::Unstored;
 use prost::Message as _;
 use ringwire_link::ToControl;
 use ringwire_link::message::KnownMessage;
 use ringwire_link::record::{MessageRecord, Record};
 use ringwire_protocol::conversation_id::SESSION_GROUP;
 use ringwire_protocol::error::{ApiError, ErrorCode};
+use ringwire_protocol::pb::sdkws::MsgData;
 use ringwire_protocol::slot;
 use streams::Target;
 use table::Sighting;
@@ -130,6 +134,11 @@ impl Owner {
         out: &mut Out,
     ) -> Result<Progress, ApiError> {
         let targets = streams::targets(&job.msg)?;
+        // The first answer stands whatever the facts say by now, and giving it again needs no control.
+        if let Some(seen) = self.remembered(now, &job.msg, &targets) {
+            self.answer_duplicate(job, seen, out);
+            return Ok(Progress::Done);
+        }
         let mut no_offline_push = false;
         let mut missing = Vec::new();
         if job.check {
@@ -178,6 +187,10 @@ impl Owner {
         if no_offline_push {
             job.msg.options.insert("offlinePush".into(), false);
         }
+        if let Some(first) = self.published_before(now, job, &targets) {
+            self.answer_duplicate(job, vec![Some(first)], out);
+            return Ok(Progress::Done);
+        }
         let unsaid = |(target, seen): (&Target, &Seen)| target.stored && seen.is_none();
         let sequenced_before = seen.iter().any(Option::is_some);
         if sequenced_before && !targets.iter().zip(&seen).any(unsaid) {
@@ -186,6 +199,25 @@ impl Owner {
             self.sequence(now, job, &targets, &seen, out)?;
         }
         Ok(Progress::Done)
+    }
+
+    /// What was answered before to a message that all its stored targets still know.
+    fn remembered(&mut self, now: Now, msg: &MsgData, targets: &[Target]) -> Option<Vec<Seen>> {
+        if msg.client_msg_id.is_empty() || !targets.iter().any(|t| t.stored) {
+            return None;
+        }
+        let look_up = |target: &Target| {
+            if !target.stored {
+                return Some(None);
+            }
+            let conversation = self.conversations.get(&target.conversation_id)?;
+            let (sender, id) = (&msg.send_id, &msg.client_msg_id);
+            match conversation.look_up(sender, id, msg.create_time, now.unix_ms) {
+                Sighting::Known(message, ordinal) => Some(Some((message, ordinal))),
+                Sighting::New | Sighting::Unsure => None,
+            }
+        };
+        targets.iter().map(look_up).collect()
     }
 
     /// Whether the message was sequenced for this target before; `None` = control was asked.
@@ -255,6 +287,22 @@ impl Owner {
         }
     }
 
+    /// Whether control published this message before, of which nothing is stored.
+    fn published_before(
+        &mut self,
+        now: Now,
+        job: &Job,
+        targets: &[Target],
+    ) -> Option<(KnownMessage, Ordinal)> {
+        if !once::applies(job, targets) {
+            return None;
+        }
+        let target = targets.last()?;
+        self.unstored
+            .look_up(now, &target.conversation_id, &job.msg)
+            .cloned()
+    }
+
     /// Gives the first answer again, once it is durable.
     fn answer_duplicate(&mut self, job: &Job, seen: Vec<Seen>, out: &mut Out) {
         let Some((message, _)) = seen.iter().flatten().last() else {
@@ -298,6 +346,7 @@ impl Owner {
             .flatten()
             .next()
             .map(|(message, _)| message.clone());
+        let once = once::applies(job, targets);
         let mut msg = std::mem::take(&mut job.msg);
         if let Some(first) = &first {
             msg.server_msg_id.clone_from(&first.server_msg_id);
@@ -331,6 +380,11 @@ impl Owner {
             }
         }
 
+        if once && let Some(target) = targets.last() {
+            self.unstored
+                .add(now, &target.conversation_id, &msg, wait_for);
+        }
+
         let mut parts = Vec::with_capacity(targets.len());
         let mut records = Vec::with_capacity(targets.len());
         let mut seq = 0;
@@ -358,6 +412,7 @@ impl Owner {
                     client_msg_id: msg.client_msg_id,
                     server_msg_id: msg.server_msg_id,
                     send_time: msg.send_time,
+                    create_time: msg.create_time,
                     seq,
                 };
                 records.push((Writer::record_len(&record), record, known));
@@ -417,7 +472,7 @@ impl Owner {
 ///
 /// # Errors
 /// 1001 when its sessionType cannot be sent.
-pub(super) fn lane_of(msg: &ringwire_protocol::pb::sdkws::MsgData) -> Result<String, ApiError> {
+pub(super) fn lane_of(msg: &MsgData) -> Result<String, ApiError> {
     streams::chat_id(msg).map(|_| ordering_key(msg))
 }
 
@@ -429,7 +484,7 @@ fn refusal(refusal: Refusal) -> ApiError {
 }
 
 /// Who gets the push (spec: message.md 6.7).
-fn receivers(msg: &ringwire_protocol::pb::sdkws::MsgData, also: Vec<String>) -> Receivers {
+fn receivers(msg: &MsgData, also: Vec<String>) -> Receivers {
     if msg.session_type == SESSION_GROUP {
         return Receivers::Group {
             group_id: msg.group_id.clone(),

@@ -1,9 +1,10 @@
 //! The conversations of an owner core: where their seqs stand, and which messages are known.
 
+use super::ahead::Ahead;
 use crate::core::facts::Waiter;
 use crate::core::facts::clock::Clock;
 use crate::core::journal::{ConversationHead, Ordinal};
-use ringwire_link::message::{ConversationState, KnownMessage};
+use ringwire_link::message::{CLOCK_SLACK_MS, ConversationState, KnownMessage};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -13,9 +14,6 @@ const KEEP_MS: i64 = 30_000;
 
 /// Most stored messages known of a conversation, however young.
 const KEEP_MESSAGES: usize = 8_192;
-
-/// How far clocks of clients are trusted when a message's age is judged, milliseconds.
-const CLOCK_SLACK_MS: i64 = 2_000;
 
 /// A last send time further ahead than this was set by somebody; it no longer pulls others along.
 const AHEAD_MS: i64 = 60_000;
@@ -52,6 +50,8 @@ pub struct Conversation {
     index: HashMap<u64, i64>,
     /// Every message sent at this time or later is in `known`; `i64::MIN` = every message at all.
     covered_from: i64,
+    /// Senders of messages not in `known` whose clocks ran ahead.
+    ahead: Ahead,
     /// The newest record of this conversation in this core's journal; 0 = none.
     last_ordinal: Ordinal,
     /// Some records stand in a journal of another core.
@@ -62,6 +62,9 @@ pub struct Conversation {
     /// newest: while the gateway ran with another number of cores, another journal may have held
     /// newer records, stored and given back since.
     confirmed: bool,
+    /// Its state is on the way from control. Control may have read that before it stored what is known
+    /// here, so forgetting the conversation now would give its last seqs a second time.
+    asked: bool,
 }
 
 fn hash(send_id: &str, client_msg_id: &str) -> u64 {
@@ -97,10 +100,12 @@ impl Conversation {
             known: VecDeque::with_capacity(known.len()),
             index: HashMap::with_capacity(known.len()),
             covered_from,
+            ahead: Ahead::default(),
             last_ordinal: if ordinal == FOREIGN { 0 } else { ordinal },
             foreign: ordinal == FOREIGN,
             queued: false,
             confirmed: true,
+            asked: false,
         };
         for message in known {
             conversation.remember(message, ordinal);
@@ -112,6 +117,7 @@ impl Conversation {
     fn confirm(&mut self, state: ConversationState) {
         let mut all: BTreeMap<i64, Known> =
             self.known.drain(..).map(|k| (k.message.seq, k)).collect();
+        self.ahead.learn(state.ahead);
         for message in state.recent {
             all.entry(message.seq).or_insert(Known {
                 message,
@@ -178,7 +184,8 @@ impl Conversation {
         }
         let covered = self.covered_from == i64::MIN
             || (create_time > self.covered_from.saturating_add(CLOCK_SLACK_MS)
-                && create_time <= now + CLOCK_SLACK_MS);
+                && create_time <= now + CLOCK_SLACK_MS
+                && create_time > self.ahead.of(send_id));
         if covered {
             Sighting::New
         } else {
@@ -212,9 +219,9 @@ impl Conversation {
         self.last_ordinal
     }
 
-    /// Whether control has stored everything of it.
+    /// Whether control has stored everything of it, so that it may be forgotten.
     fn stored(&self, stored: Ordinal) -> bool {
-        !self.foreign && self.last_ordinal <= stored
+        !self.foreign && !self.asked && self.last_ordinal <= stored
     }
 
     /// Forgets the oldest stored messages beyond `tail`.
@@ -235,6 +242,10 @@ impl Conversation {
         let key = hash(&oldest.message.send_id, &oldest.message.client_msg_id);
         if self.index.get(&key) == Some(&oldest.message.seq) {
             self.index.remove(&key);
+        }
+        if oldest.message.is_ahead() {
+            self.ahead
+                .add(&oldest.message.send_id, oldest.message.create_time);
         }
         // Send times set by admins need not ascend: cover only what is after every forgotten one.
         let next = self.known.front().map_or(i64::MAX, |k| k.message.send_time);
@@ -301,6 +312,9 @@ impl Conversations {
             }
             return;
         }
+        if let Some(recovered) = self.held.peek(id) {
+            recovered.asked = true;
+        }
         self.wanted.push(id.to_string());
         self.opening.insert(id.to_string(), vec![waiter.clone()]);
     }
@@ -330,13 +344,17 @@ impl Conversations {
             let Some(waiters) = self.opening.remove(&id) else {
                 continue;
             };
+            if let Some(recovered) = self.held.peek(&id) {
+                recovered.asked = false;
+            }
             match state {
                 Some(state) => {
                     if let Some(recovered) = self.held.get(&id) {
                         recovered.confirm(state);
                     } else {
-                        let conversation =
+                        let mut conversation =
                             Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
+                        conversation.ahead.learn(state.ahead);
                         self.held
                             .insert(id.clone(), conversation, |c| c.stored(stored));
                         // A message that goes to two streams needs both at once, even when all
@@ -354,10 +372,14 @@ impl Conversations {
     /// The link is lost: nothing under way will be answered.
     pub fn link_down(&mut self) -> Vec<Waiter> {
         self.wanted.clear();
-        self.opening
-            .drain()
-            .flat_map(|(_, waiters)| waiters)
-            .collect()
+        let mut all = Vec::new();
+        for (id, waiters) in self.opening.drain() {
+            if let Some(recovered) = self.held.peek(&id) {
+                recovered.asked = false;
+            }
+            all.extend(waiters);
+        }
+        all
     }
 
     /// A message was added: sees to it that the oldest are forgotten in time.
@@ -423,6 +445,7 @@ mod tests {
             client_msg_id: format!("m{seq}"),
             server_msg_id: String::new(),
             send_time,
+            create_time: send_time,
             seq,
         }
     }
@@ -440,6 +463,7 @@ mod tests {
             max_seq: 0,
             max_send_time: 0,
             recent: vec![],
+            ahead: Vec::new(),
         };
         assert_eq!(
             table.arrived(vec!["c".into()], Ok(vec![empty]), 0),
@@ -512,6 +536,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_ran_ahead_makes_its_sender_unsure() {
+        let mut table = ten();
+        let conversation = table.get("c").expect("held");
+        let mut ahead = known(11, 10_000);
+        ahead.create_time = 70_000;
+        conversation.append(ahead, 11);
+        for seq in 12..=20 {
+            conversation.append(known(seq, seq * 1_000), seq as Ordinal);
+        }
+        table.trim_later("c", 20, 20_000);
+        table.trim_due(20, 200_000);
+        let conversation = table.get("c").expect("held");
+        let look = |sender, created| conversation.look_up(sender, "m11", created, 300_000);
+        assert_eq!(look("a", 70_000), Sighting::Unsure, "sent again");
+        assert_eq!(look("a", 70_001), Sighting::New);
+        assert_eq!(look("b", 70_000), Sighting::New);
+    }
+
+    #[test]
     fn what_recovery_found_counts_only_with_what_control_has_stored() {
         let head = ConversationHead {
             ordering_key: "c".into(),
@@ -530,7 +573,7 @@ mod tests {
             table.want("c", &waiter);
             table
         };
-        let mut confirm = |state: ConversationState| {
+        let confirm = |state: ConversationState| {
             let mut table = recovered();
             table.arrived(vec!["c".into()], Ok(vec![state]), 0);
             assert!(table.ready("c"));
@@ -548,6 +591,7 @@ mod tests {
             max_seq,
             max_send_time: max_seq * 1_000,
             recent,
+            ahead: vec![],
         };
         assert_eq!(confirm(state(1, vec![known(1, 1_000)])), (2, true, true));
         assert_eq!(
@@ -574,6 +618,37 @@ mod tests {
         }
         assert_eq!(held(&mut table), KEEP_MESSAGES);
         assert_eq!(table.due.len(), 1);
+    }
+
+    #[test]
+    fn what_control_is_asked_about_is_not_forgotten_before_the_answer() {
+        let head = ConversationHead {
+            ordering_key: "c".into(),
+            max_seq: 2,
+            last_send_time: 2_000,
+            recent: vec![known(1, 1_000), known(2, 2_000)],
+            foreign: false,
+        };
+        let mut table = Conversations::new(1, TAIL, vec![("c".into(), head)]);
+        let waiter = |id: &str| Waiter {
+            lane: id.into(),
+            job: 1,
+        };
+        let state = |max_seq| ConversationState {
+            max_seq,
+            max_send_time: 0,
+            recent: vec![],
+            ahead: Vec::new(),
+        };
+        table.want("c", &waiter("c"));
+        table.want("d", &waiter("d"));
+        // Control read the state of "c" first and then stored its records, and says so first.
+        table.forget_stored("c", RECOVERED);
+        table.arrived(vec!["d".into()], Ok(vec![state(0)]), RECOVERED);
+        table.arrived(vec!["c".into()], Ok(vec![state(0)]), RECOVERED);
+        assert_eq!(table.get("c").expect("held").max_seq, 2);
+        table.forget_stored("c", RECOVERED);
+        assert!(table.get("c").is_none(), "from now on it may be forgotten");
     }
 
     #[test]

@@ -105,6 +105,23 @@ pub enum RecoveryError {
     },
 }
 
+impl RecoveryError {
+    /// The segment that is wrong: which file of which journal.
+    pub fn segment(&self) -> (u16, u64) {
+        let (Self::Header {
+            journal, segment, ..
+        }
+        | Self::Mismatch {
+            journal, segment, ..
+        }
+        | Self::Missing { journal, segment }
+        | Self::Damaged {
+            journal, segment, ..
+        }) = self;
+        (*journal, *segment)
+    }
+}
+
 /// A journal read back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recovered {
@@ -334,6 +351,7 @@ impl Recovery {
                     client_msg_id: msg.client_msg_id,
                     server_msg_id: msg.server_msg_id,
                     send_time: msg.send_time,
+                    create_time: msg.create_time,
                     seq: msg.seq,
                 });
             }

@@ -1,6 +1,6 @@
 //! Control away, slow or wrong; a full disk; publishes.
 
-use super::rig::{Rig, text};
+use super::rig::{Rig, text, with};
 use crate::core::ring::RingItem;
 use ringwire_link::message::Publish;
 use ringwire_link::{ToControl, ToGateway};
@@ -213,6 +213,72 @@ fn publishes_are_answered_after_the_commit_and_only_on_their_own_connection() {
 }
 
 #[test]
+fn an_answer_that_outlives_its_connection_is_not_taken_for_that_of_a_new_question() {
+    let mut rig = Rig::new();
+    rig.code(text("a", "b", "warm"));
+    rig.publish(2, &text("a", "b", "1"), false);
+    rig.link_down();
+    rig.link_up();
+    rig.asked.clear();
+    // Control counts its questions from the start on every connection.
+    rig.publish(2, &text("a", "b", "2"), false);
+    rig.settle();
+    let seqs: Vec<i64> = rig
+        .asked
+        .iter()
+        .filter_map(|(correlation, body)| match body {
+            ToControl::Published { seq, .. } if *correlation == 2 => Some(*seq),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(seqs, [3], "the answer of the second question alone");
+}
+
+#[test]
+fn what_is_not_stored_and_published_again_after_a_lost_link_is_delivered_once() {
+    let mut rig = Rig::new();
+    rig.code(text("a", "b", "warm"));
+    rig.pushes();
+    let notice = |id: &str| {
+        let options = [
+            ("isNotNotification", false),
+            ("isSendMsg", false),
+            ("history", false),
+        ];
+        with(text("a", "b", id), &options)
+    };
+    let published = |rig: &Rig| -> Vec<(String, i64, bool)> {
+        let answers = rig.asked.iter().filter_map(|(_, body)| match body {
+            ToControl::Published {
+                server_msg_id,
+                seq,
+                duplicate,
+                ..
+            } => Some((server_msg_id.clone(), *seq, *duplicate)),
+            _ => None,
+        });
+        answers.collect()
+    };
+    rig.publish(2, &notice("1"), false);
+    let (first, ..) = published(&rig).remove(0);
+    assert_eq!(rig.pushes().len(), 1);
+    rig.link_down();
+    rig.link_up();
+    rig.asked.clear();
+    rig.publish(2, &notice("1"), false);
+    assert_eq!(published(&rig), [(first, 0, true)]);
+    assert!(rig.pushes().is_empty());
+    rig.publish(4, &notice("2"), false);
+    assert_eq!(rig.pushes().len(), 1, "another one is delivered");
+    // A client that types twice under one id is seen twice.
+    for _ in 0..2 {
+        rig.send(notice("1"));
+        rig.settle();
+        assert_eq!(rig.pushes().len(), 1);
+    }
+}
+
+#[test]
 fn checked_publishes_are_refused_like_sends_and_bad_ones_are_named() {
     let mut rig = Rig::new();
     rig.publish(2, &text("a", "nobody", "1"), true);
@@ -264,9 +330,7 @@ fn a_publish_that_reached_the_wrong_core_is_answered_by_the_one_it_came_to() {
     rig.publish(2, &text("a", &stray, "1"), false);
     let (core, item) = rig.rung.remove(0);
     let RingItem::Publish {
-        origin: 0,
-        correlation: 2,
-        ..
+        origin: 0, number, ..
     } = item
     else {
         panic!("{item:?}")
@@ -274,7 +338,7 @@ fn a_publish_that_reached_the_wrong_core_is_answered_by_the_one_it_came_to() {
     assert_eq!(core, 1);
     let answer = ToControl::Heartbeat;
     let done = RingItem::PublishDone {
-        correlation: 2,
+        number,
         answer: Box::new(answer.clone()),
     };
     rig.turn(|owner, now, out| owner.ring(now, 1, done, out));

@@ -22,6 +22,23 @@ fn a_committed_message_gets_its_first_answer_again() {
 }
 
 #[test]
+fn the_first_answer_stands_when_the_facts_are_gone_and_control_too() {
+    let mut rig = Rig::new();
+    rig.send(text("a", "b", "1"));
+    rig.settle();
+    let first = rig.only_done().result.expect("sent");
+    rig.turn(|owner, now, out| {
+        let changes = [FactChange::User("a".into()), FactChange::User("b".into())];
+        owner.fact_changes(now, &changes, out);
+    });
+    rig.link_down();
+    rig.send(text("a", "b", "1"));
+    assert_eq!(rig.only_done().result, Ok(first));
+    rig.send(text("a", "b", "2"));
+    assert!(rig.only_done().result.is_err(), "a new one needs them");
+}
+
+#[test]
 fn a_message_still_on_its_way_to_the_disk_is_answered_with_the_first() {
     let mut rig = Rig::new();
     rig.code(text("a", "b", "warm"));

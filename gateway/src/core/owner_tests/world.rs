@@ -29,6 +29,7 @@ impl Control {
             client_msg_id: msg.client_msg_id.clone(),
             server_msg_id: msg.server_msg_id.clone(),
             send_time: msg.send_time,
+            create_time: msg.create_time,
             seq: msg.seq,
         }
     }
@@ -50,6 +51,7 @@ impl Control {
                 max_seq: 0,
                 max_send_time: 0,
                 recent: vec![],
+                ahead: Vec::new(),
             };
         };
         let newest = messages.values().last().expect("never empty");
@@ -58,6 +60,7 @@ impl Control {
             max_seq: newest.seq,
             max_send_time: newest.send_time,
             recent: messages.values().skip(skip).map(Self::known).collect(),
+            ahead: Vec::new(),
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) type Fingerprint = [u8; 16];
 pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) peer: SocketAddr,
+    /// What a proxy said of the client's address. Anybody can say anything: for logs only.
+    pub(super) forwarded: Option<Box<str>>,
     pub(super) phase: Phase,
     pub(super) queue: Queue,
     /// It is in the list of connections to flush at the end of the turn.
@@ -217,12 +219,21 @@ impl Conn {
         Self {
             id,
             peer,
+            forwarded: None,
             phase,
             queue: Queue::default(),
             dirty: false,
             closing: false,
             close_sent: false,
             timer_due: 0,
+        }
+    }
+
+    /// The remote address as it goes to logs.
+    pub(super) fn remote(&self) -> String {
+        match &self.forwarded {
+            Some(forwarded) => format!("{}_{forwarded}", self.peer),
+            None => self.peer.to_string(),
         }
     }
 

@@ -14,9 +14,13 @@ use ringwire_protocol::platform::Platform;
 use ringwire_protocol::slot::core_of;
 use ringwire_protocol::token::{self, Claims};
 use std::collections::{HashSet, VecDeque};
+use std::net::IpAddr;
 
 /// How an older session of the same client ends: without the kick frame, which would log it out.
 pub(super) const SUPERSEDED: End = End::Close(CloseCode::Normal, "connected anew");
+
+/// Codes of a token that is not good (gateway.md 1.3).
+const TOKEN_FAULTS: std::ops::RangeInclusive<i32> = 1501..=1507;
 
 impl Home {
     /// Bytes of an upgrade request.
@@ -59,6 +63,9 @@ impl Home {
             }
         };
         let received = std::mem::take(&mut head.received);
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.forwarded.clone_from(&upgrade.forwarded);
+        }
         if home == self.config.core {
             self.admit(
                 key,
@@ -83,6 +90,9 @@ impl Home {
 
     /// Refuses a connect in the way the client can see.
     fn refuse(&mut self, key: ConnKey, upgrade: &Upgrade, error: &ApiError) {
+        if let Some(conn) = self.conns.get(key) {
+            tracing::debug!(peer = conn.remote(), %error, "connect refused");
+        }
         let by_frame = upgrade
             .params
             .as_ref()
@@ -115,7 +125,10 @@ impl Home {
         rest: impl FnOnce(usize) -> Vec<u8>,
         out: &mut Out,
     ) {
-        match self.check_token(&upgrade, now) {
+        let Some(peer) = self.conns.get(key).map(|conn| conn.peer.ip()) else {
+            return;
+        };
+        match self.check_token(&upgrade, peer, now) {
             Ok(Some(claims)) => {
                 let rest = rest(upgrade.head_len);
                 self.welcome(key, now, &upgrade, &claims, &rest, out);
@@ -132,22 +145,43 @@ impl Home {
                     deadline,
                 }));
                 let id = conn.id;
-                self.awaiting_tokens.push(id);
+                self.await_tokens(id);
                 self.arm(key, now);
             }
-            Err(error) => self.refuse(key, &upgrade, &error),
+            Err(error) => {
+                if TOKEN_FAULTS.contains(&error.code) {
+                    self.bad_tokens.failed(peer, now);
+                }
+                self.refuse(key, &upgrade, &error);
+            }
         }
     }
 
     /// The claims of a good token; `None` while the snapshot is on its way.
-    fn check_token(&mut self, upgrade: &Upgrade, now: Now) -> Result<Option<Claims>, ApiError> {
+    fn check_token(
+        &mut self,
+        upgrade: &Upgrade,
+        peer: IpAddr,
+        now: Now,
+    ) -> Result<Option<Claims>, ApiError> {
         let params = upgrade.params.as_ref().map_err(Clone::clone)?;
-        let claims = token::verify(
-            &params.token,
-            self.config.secret.bytes(),
-            now.unix_ms.div_euclid(1_000),
-        )
-        .map_err(ApiError::from)?;
+        // The code of a known bad token comes even when its address is exhausted: it is what makes SDKs
+        // stop.
+        if let Some(error) = self.bad_tokens.known(&params.token, now) {
+            self.stats.refused_known_token += 1;
+            return Err(error.into());
+        }
+        if self.bad_tokens.exhausted(peer, now) {
+            self.stats.refused_address += 1;
+            let detail = "too many bad tokens from this address";
+            return Err(ApiError::new(ErrorCode::TooManyRequests, detail));
+        }
+        let now_s = now.unix_ms.div_euclid(1_000);
+        let claims = token::verify(&params.token, self.config.secret.bytes(), now_s);
+        let claims = claims.map_err(|error| {
+            self.bad_tokens.remember(&params.token, error, now);
+            ApiError::from(error)
+        })?;
         let verdict = self.tokens.verdict(
             &claims.user_id,
             &token::fingerprint(&params.token),
@@ -199,20 +233,25 @@ impl Home {
         }
     }
 
+    /// The connection waits for the token snapshot. Those who gave up stay in the list until it is mostly
+    /// of them.
+    fn await_tokens(&mut self, conn: ConnId) {
+        if self.awaiting_tokens.len() > 2 * self.conns.len() + 64 {
+            let waits = |id: &ConnId| {
+                let conn = self.by_id.get(id).and_then(|key| self.conns.get(*key));
+                conn.is_some_and(|c| matches!(c.phase, Phase::Token(_)))
+            };
+            self.awaiting_tokens.retain(waits);
+        }
+        self.awaiting_tokens.push(conn);
+    }
+
     /// No snapshot came in time.
     pub(super) fn token_timeout(&mut self, key: ConnKey) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
         if let Phase::Token(waiting) = std::mem::replace(&mut conn.phase, Phase::Over) {
-            // Those who gave up stay in the list until it is mostly of them.
-            if self.awaiting_tokens.len() > 2 * self.conns.len() + 64 {
-                let waits = |id: &ConnId| {
-                    let conn = self.by_id.get(id).and_then(|key| self.conns.get(*key));
-                    conn.is_some_and(|c| matches!(c.phase, Phase::Token(_)))
-                };
-                self.awaiting_tokens.retain(waits);
-            }
             self.refuse(
                 key,
                 &waiting.upgrade,

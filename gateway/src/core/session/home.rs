@@ -1,5 +1,6 @@
 //! The home side of a core: what it holds and how events enter it.
 
+use super::bad_tokens::BadTokens;
 use super::codec::Codec;
 use super::conn::{Conn, ConnIdHash, ConnKey, Head, Phase, Session};
 use super::timers::Timers;
@@ -127,6 +128,7 @@ pub(crate) struct Home {
     pub(super) by_name: HashMap<Arc<str>, usize>,
     pub(super) groups: Groups,
     pub(super) tokens: TokenCache,
+    pub(super) bad_tokens: BadTokens,
     pub(super) presence: Presence,
     pub(super) timers: Timers,
     pub(super) codec: Codec,
@@ -178,7 +180,10 @@ impl Home {
         for record in kicks.iter().filter(|record| mine(&record.user_id)) {
             tokens.kick(record);
         }
+        let limits = &config.limits;
+        let bad_tokens = BadTokens::new(config.boot, limits.bad_token_rate, limits.bad_token_burst);
         Self {
+            bad_tokens,
             codec: Codec::new(config.limits.max_inflated_bytes as usize),
             config,
             board,
@@ -304,6 +309,11 @@ impl Home {
         }
     }
 
+    /// A connection that was counted on its way between cores never arrived.
+    pub(crate) fn lost_at_hand_over(&self) {
+        self.connections.leave();
+    }
+
     /// The process is stopping: everybody is told to come back elsewhere.
     pub(crate) fn shutdown(&mut self, out: &mut Out) {
         self.stopping = true;
@@ -364,9 +374,10 @@ impl Home {
             self.drop_conn(key);
             return;
         };
-        let (id, peer) = (conn.id, conn.peer);
+        let id = conn.id;
         match end {
             End::Close(code, reason) => {
+                let peer = conn.remote();
                 tracing::debug!(user = %session.user, %peer, code = u16::from(code), reason, "session closed");
                 self.farewell(key, ws::close(Some(code), reason));
             }

@@ -5,6 +5,7 @@
 //! presence of what is online), `incoming` (frames), `dispatch`, `send`, `watch` (requests), `deliver`
 //! (pushes), `control` (link frames and ring items), `deadlines` (time).
 
+mod bad_tokens;
 mod codec;
 mod conn;
 mod connect;

@@ -1,4 +1,4 @@
-//! How many messages a session may send: a bucket of tokens that fills steadily.
+//! How many messages a session may send, or how often an address may fail: a bucket that fills steadily.
 
 /// A bucket. Starts full.
 #[derive(Debug)]
@@ -18,6 +18,15 @@ impl Rate {
 
     /// Takes one message; `false` when there is none left. `per_second` 0 is no limit.
     pub(super) fn take(&mut self, per_second: u32, burst: u32, now_ms: u64) -> bool {
+        let granted = self.has(per_second, burst, now_ms);
+        if granted && per_second > 0 {
+            self.level -= 1_000;
+        }
+        granted
+    }
+
+    /// Whether one is left.
+    pub(super) fn has(&mut self, per_second: u32, burst: u32, now_ms: u64) -> bool {
         if per_second == 0 {
             return true;
         }
@@ -27,11 +36,7 @@ impl Rate {
             .level
             .saturating_add(elapsed.saturating_mul(u64::from(per_second)));
         self.level = filled.min(u64::from(burst.max(1)) * 1_000);
-        let granted = self.level >= 1_000;
-        if granted {
-            self.level -= 1_000;
-        }
-        granted
+        self.level >= 1_000
     }
 }
 

@@ -36,7 +36,10 @@ impl Home {
                     dirty: false,
                 });
                 self.by_name.insert(session.user.clone(), user_key);
-                self.wanted.push(session.user.clone());
+                // Without control the next Welcome gathers everybody who is still here then.
+                if self.link {
+                    self.wanted.push(session.user.clone());
+                }
                 user_key
             }
         };

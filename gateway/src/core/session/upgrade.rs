@@ -10,6 +10,9 @@ use tungstenite::handshake::derive_accept_key;
 /// Largest request head, bytes.
 pub(super) const MAX_HEAD: usize = 16 << 10;
 
+/// Most characters kept of `X-Forwarded-For`.
+const MAX_FORWARDED: usize = 128;
+
 const MAX_HEADERS: usize = 100;
 
 /// Longest `errDlt` of a refused connect, bytes: SDKs read at most 1,024 bytes of the whole body.
@@ -55,6 +58,8 @@ pub(super) struct Upgrade {
     pub(super) params: Result<Params, ApiError>,
     /// The client sees an outcome only in a text frame, as far as the raw query tells.
     pub(super) wants_frame: bool,
+    /// The header `X-Forwarded-For`, for logs.
+    pub(super) forwarded: Option<Box<str>>,
     /// `Sec-WebSocket-Accept`, or why this is no WebSocket handshake.
     pub(super) accept: Result<String, HttpRefusal>,
 }
@@ -87,8 +92,15 @@ pub(super) fn parse(received: &[u8]) -> Result<Option<Upgrade>, HttpRefusal> {
         head_len,
         params: params::parse(query, compression),
         wants_frame: params::asks_for_frame(query),
+        forwarded: header(&request, "x-forwarded-for").next().map(shown),
         accept: handshake(&request),
     }))
+}
+
+/// A header as it goes to logs: not long, and on one line.
+fn shown(value: &str) -> Box<str> {
+    let plain = value.chars().filter(|c| !c.is_control());
+    plain.take(MAX_FORWARDED).collect::<String>().into()
 }
 
 fn header<'a>(
@@ -230,6 +242,25 @@ mod tests {
             upgrade.accept.expect("good"),
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
+    }
+
+    #[test]
+    fn what_a_proxy_says_is_kept_for_logs() {
+        let forwarded = |value: &str| {
+            let line = format!("Host: x\r\nX-Forwarded-For: {value}\r\n");
+            let request = REQUEST.replace("Host: x\r\n", &line);
+            let upgrade = parse(request.as_bytes())
+                .expect("parses")
+                .expect("complete");
+            upgrade.forwarded.expect("there")
+        };
+        assert_eq!(&*forwarded("10.1.2.3, 10.0.0.1"), "10.1.2.3, 10.0.0.1");
+        assert_eq!(&*forwarded("a\tb"), "ab");
+        assert_eq!(forwarded(&"9".repeat(1_000)).len(), MAX_FORWARDED);
+        let upgrade = parse(REQUEST.as_bytes())
+            .expect("parses")
+            .expect("complete");
+        assert_eq!(upgrade.forwarded, None);
     }
 
     #[test]

@@ -102,6 +102,8 @@ impl Control {
     }
 
     pub(crate) fn connected(&mut self, core: u16, generation: u64) {
+        // What an older connection asked is not answered on this one.
+        self.calls.retain(|(of, ..)| *of != core);
         let decoder = FrameDecoder::default();
         let (presence, publishing) = (BTreeMap::new(), BTreeMap::new());
         self.links.insert(

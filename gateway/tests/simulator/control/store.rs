@@ -6,7 +6,7 @@ use prost::Message as _;
 use ringwire_link::facts::{
     Fact, FactKey, GroupFact, MemberFact, PairFact, TokenFact, TokenState, UserFact,
 };
-use ringwire_link::message::{ConversationState, KnownMessage};
+use ringwire_link::message::{ConversationState, KnownMessage, SenderAhead};
 use ringwire_link::record::{self, Record, TokenKickRecord};
 use ringwire_protocol::pb::sdkws::MsgData;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +37,18 @@ pub(crate) fn known(msg: &MsgData) -> KnownMessage {
         client_msg_id: msg.client_msg_id.clone(),
         server_msg_id: msg.server_msg_id.clone(),
         send_time: msg.send_time,
+        create_time: msg.create_time,
         seq: msg.seq,
     }
+}
+
+/// What every message of control holds.
+pub(crate) const NOTICE: &[u8] = br#"{"detail":"{}"}"#;
+
+/// Whether the content is what was sent: clients send nothing but `x`.
+fn whole(msg: &MsgData) -> bool {
+    msg.content == NOTICE
+        || (!msg.content.is_empty() && msg.content.iter().all(|byte| *byte == b'x'))
 }
 
 /// Whether the user takes part in a conversation whose users' ids hold no `_`.
@@ -82,6 +92,11 @@ impl Store {
                 Record::Message(message) => {
                     let msg = MsgData::decode(message.msg.clone())
                         .map_err(|error| Violation::new("the journal", error.to_string()))?;
+                    if !whole(&msg) {
+                        let what =
+                            format!("{} seq {} is damaged", message.conversation_id, msg.seq);
+                        return Err(Violation::new("1 (acknowledged is durable)", what));
+                    }
                     self.put(oracle, message.conversation_id, known(&msg), message.msg)?;
                 }
                 Record::TokenKick(kick) => self.kick(&kick),
@@ -158,11 +173,7 @@ impl Store {
     /// The state of a conversation, with at most `recent` of its newest messages.
     pub(crate) fn state(&self, conversation: &str, recent: usize) -> ConversationState {
         let Some(messages) = self.messages.get(conversation) else {
-            return ConversationState {
-                max_seq: 0,
-                max_send_time: 0,
-                recent: Vec::new(),
-            };
+            return ConversationState::default();
         };
         let mut newest: Vec<KnownMessage> = messages.values().rev().take(recent).cloned().collect();
         newest.reverse();
@@ -170,6 +181,14 @@ impl Store {
             max_seq: messages.keys().next_back().copied().unwrap_or(0),
             max_send_time: messages.values().next_back().map_or(0, |m| m.send_time),
             recent: newest,
+            ahead: messages
+                .values()
+                .filter(|m| m.is_ahead())
+                .map(|m| SenderAhead {
+                    send_id: m.send_id.clone(),
+                    create_time: m.create_time,
+                })
+                .collect(),
         }
     }
 

@@ -148,7 +148,7 @@ impl Control {
         let mut msg = MsgData {
             send_id: send_id.clone(),
             client_msg_id: client_msg_id.clone(),
-            content: bytes::Bytes::from_static(br#"{"detail":"{}"}"#),
+            content: bytes::Bytes::from_static(super::store::NOTICE),
             content_type: 1_509,
             msg_from: 200,
             create_time: unix_ms,
@@ -195,19 +195,21 @@ impl Control {
             msg.content_type = 101;
             keys.push((key(&chat), true));
         }
-        let also = if random.chance(100) {
+        // Somebody who has just left, for example.
+        let mut also = if random.chance(150) {
             vec![random.pick(&users).clone()]
         } else {
             Vec::new()
         };
+        also.retain(|user| {
+            keys.iter()
+                .all(|(key, _)| !self.store.party(&key.conversation, user))
+        });
         for user in &also {
-            for (key, _) in &keys {
-                if !self.store.party(&key.conversation, user) {
-                    oracle
-                        .onlookers
-                        .insert((key.conversation.clone(), user.clone()));
-                }
-            }
+            oracle.onlookers.extend(
+                keys.iter()
+                    .map(|(key, _)| (key.conversation.clone(), user.clone())),
+            );
         }
         let publish = Publish {
             msg: msg.encode_to_vec(),

@@ -7,8 +7,9 @@ use crate::plan::{MS, SECOND};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The gateway dies at once.
+    /// The gateway dies: now, or during its next journal write.
     Crash,
+    CrashNow,
     /// A core's link to control is cut.
     Cut,
     ControlCrash,
@@ -32,7 +33,7 @@ impl World {
             Fault::DiskFull => self.plan.disk_full,
             Fault::Change => self.plan.changes,
             Fault::Publish => self.plan.publishes,
-            Fault::DiskFree => 0,
+            Fault::CrashNow | Fault::DiskFree => 0,
         }
     }
 
@@ -56,7 +57,8 @@ impl World {
             return Ok(());
         }
         match fault {
-            Fault::Crash => self.crash_gateway(),
+            Fault::Crash if self.random.chance(500) => self.crash_armed = true,
+            Fault::Crash | Fault::CrashNow => self.crash_gateway(),
             Fault::Cut => {
                 let core = self.random.below(self.plan.cores.into()) as u16;
                 self.cut(core);
@@ -103,6 +105,7 @@ impl World {
             return;
         };
         say!(self, "the gateway crashes");
+        self.last_crash = self.now;
         for (core, state) in gateway.cores.into_iter().enumerate() {
             if let Some(writing) = state.writing {
                 self.disk

@@ -1,22 +1,18 @@
 //! The gateway process: what the shell does for cores, done in virtual time.
 
 use super::{Happening, SECRET, World, say};
-use crate::control::store::known;
 use crate::disk::Unsynced;
 use crate::oracle::{Checked, Violation};
 use crate::plan::MS;
 use crate::schedule::Lane;
 use bytes::Bytes;
-use prost::Message as _;
-use ringwire_gateway::core::journal::{self, Recovered, Recovery};
+use ringwire_gateway::core::journal;
 use ringwire_gateway::core::{
     Action, Board, ConnId, Connections, Core, CoreConfig, Event, Out, Owner, OwnerConfig, RingItem,
     Secret,
 };
 use ringwire_link::message::KnownMessage;
-use ringwire_link::record::{self, Record};
-use ringwire_link::{FrameDecoder, ToControl, ToGateway, frame};
-use ringwire_protocol::pb::sdkws::MsgData;
+use ringwire_link::{FrameDecoder, ToGateway};
 use ringwire_protocol::platform::LoginPolicy;
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -71,8 +67,8 @@ pub(crate) enum Input {
 /// A journal write under way, and what it will make durable.
 pub(super) struct Writing {
     pub(super) write: Unsynced,
-    messages: Vec<(String, KnownMessage)>,
-    kicks: Vec<Vec<u8>>,
+    pub(super) messages: Vec<(String, KnownMessage)>,
+    pub(super) kicks: Vec<Vec<u8>>,
 }
 
 pub(super) struct CoreState {
@@ -88,8 +84,8 @@ pub(super) struct CoreState {
     /// The link connection there really is; 0 = none.
     pub(super) connected: u64,
     decoder: FrameDecoder,
-    to_control: Lane,
-    to_core: Lane,
+    pub(super) to_control: Lane,
+    pub(super) to_core: Lane,
     pub(super) welcomed: bool,
 }
 
@@ -104,10 +100,10 @@ pub(super) struct Gateway {
     pub(super) run: u64,
     pub(super) cores: Vec<CoreState>,
     pub(super) board: Arc<Board>,
-    epoch: u32,
+    pub(super) epoch: u32,
 }
 
-fn damaged(what: impl std::fmt::Display) -> Violation {
+pub(super) fn damaged(what: impl std::fmt::Display) -> Violation {
     Violation::new("1 (acknowledged is durable)", what.to_string())
 }
 
@@ -203,21 +199,6 @@ impl World {
             self.after(delay, Happening::LinkConnect { run, core });
         }
         Ok(())
-    }
-
-    fn recover(&mut self) -> Result<Vec<Recovered>, Violation> {
-        let size = self.plan.limits.journal_segment_bytes;
-        let mut all = Vec::new();
-        let mut files = self.disk.files().peekable();
-        while let Some((number, ..)) = files.peek().copied() {
-            let mut recovery = Recovery::new(number, size);
-            while let Some((_, segment, bytes)) = files.next_if(|(journal, ..)| *journal == number)
-            {
-                recovery.feed(segment, bytes).map_err(damaged)?;
-            }
-            all.extend(recovery.finish().map_err(damaged)?);
-        }
-        Ok(all)
     }
 
     /// Something for a core's next turn.
@@ -463,7 +444,7 @@ impl World {
                     },
                 );
             }
-            Action::Link { correlation, body } => self.from_core(core, correlation, &body)?,
+            Action::Link { correlation, body } => self.core_says(core, correlation, &body)?,
             Action::JournalWrite {
                 segment,
                 offset,
@@ -512,197 +493,6 @@ impl World {
         Ok(())
     }
 
-    fn journal_write(
-        &mut self,
-        run: u64,
-        core: u16,
-        segment: u64,
-        offset: u64,
-        bytes: Bytes,
-    ) -> Checked {
-        let size = self.plan.limits.journal_segment_bytes;
-        let mut writing = Writing {
-            write: Unsynced {
-                segment,
-                offset,
-                bytes,
-            },
-            messages: Vec::new(),
-            kicks: Vec::new(),
-        };
-        let (bytes, mut at) = (writing.write.bytes.clone(), 0);
-        while let Ok((_, record, length)) =
-            record::read(&bytes[at..], segment * size + offset + at as u64)
-        {
-            at += length;
-            match record {
-                Record::Message(message) => {
-                    let msg = MsgData::decode(message.msg).map_err(damaged)?;
-                    writing
-                        .messages
-                        .push((message.conversation_id, known(&msg)));
-                }
-                Record::TokenKick(kick) => writing.kicks.extend(kick.tokens),
-            }
-        }
-        let Some(state) = state_of(&mut self.gateway, core) else {
-            return Ok(());
-        };
-        if state.writing.replace(writing).is_some() {
-            return Err(damaged("two journal writes at once"));
-        }
-        let delay = self.random.delay(self.plan.sync_time);
-        self.after(delay, Happening::Synced { run, core });
-        Ok(())
-    }
-
-    /// A write and its sync are complete.
-    pub(super) fn synced(&mut self, run: u64, core: u16) -> Checked {
-        let Some(state) = state(&mut self.gateway, run, core) else {
-            return Ok(());
-        };
-        let Some(writing) = state.writing.take() else {
-            return Ok(());
-        };
-        if !self.disk.synced(core, &writing.write) {
-            return Err(damaged(format!(
-                "core {core} wrote where there is no segment: {:?}",
-                writing.write
-            )));
-        }
-        for (conversation, message) in &writing.messages {
-            say!(
-                self,
-                "core {core} synced {conversation} {} {}",
-                message.seq,
-                message.client_msg_id
-            );
-            self.oracle.durable(conversation, message)?;
-        }
-        self.oracle.kicked(writing.kicks, self.now);
-        self.input(run, core, Input::Synced);
-        Ok(())
-    }
-
-    pub(super) fn created(&mut self, run: u64, core: u16, segment: u64) {
-        let Some(epoch) = self
-            .gateway
-            .as_ref()
-            .filter(|g| g.run == run)
-            .map(|g| g.epoch)
-        else {
-            return;
-        };
-        if self.disk.full {
-            return self.input(run, core, Input::SegmentFailed { segment });
-        }
-        let size = self.plan.limits.journal_segment_bytes;
-        self.disk
-            .create(&mut self.random, core, segment, size, epoch);
-        self.input(run, core, Input::SegmentReady { segment });
-    }
-
-    pub(super) fn journal_read(
-        &mut self,
-        run: u64,
-        core: u16,
-        journal: u16,
-        (segment, offset): (u64, u64),
-        length: usize,
-        position: u64,
-    ) -> Checked {
-        if self.gateway.as_ref().is_none_or(|g| g.run != run) {
-            return Ok(());
-        }
-        match self.disk.read(journal, segment, offset, length) {
-            Some(bytes) if !self.disk.is_released(journal, segment) => {
-                self.input(run, core, Input::Read { position, bytes });
-                Ok(())
-            }
-            _ => Err(damaged(format!(
-                "core {core} reads journal {journal} at {position}, which is not there"
-            ))),
-        }
-    }
-
-    fn from_core(&mut self, core: u16, correlation: u64, body: &ToControl) -> Checked {
-        let now = self.now;
-        let delay = self.random.delay(self.plan.link_time);
-        let Some(state) = state_of(&mut self.gateway, core) else {
-            return Ok(());
-        };
-        let generation = state.link;
-        if generation == 0 || self.dead_links.contains(&generation) {
-            return Ok(());
-        }
-        let hello = matches!(body, ToControl::Hello(_));
-        if self.trace.print {
-            eprintln!(
-                "{} from {core} gen {generation} {}",
-                self.now,
-                format!("{body:?}").chars().take(60).collect::<String>()
-            );
-        }
-        let mut bytes = if hello {
-            frame::preamble().to_vec()
-        } else {
-            Vec::new()
-        };
-        frame::encode(correlation, body, &mut bytes)
-            .map_err(|e| Violation::new("the link", e.to_string()))?;
-        let at = state.to_control.arrival(now, delay);
-        self.schedule.at(
-            at,
-            Happening::ToControl {
-                core,
-                generation,
-                bytes,
-            },
-        );
-        Ok(())
-    }
-
-    /// A frame from control to a core.
-    pub(super) fn to_core(&mut self, core: u16, correlation: u64, body: &ToGateway) {
-        let Some(generation) = self.control.links.get(&core).map(|l| l.generation) else {
-            return;
-        };
-        if self.dead_links.contains(&generation) {
-            return;
-        }
-        let (now, delay) = (self.now, self.random.delay(self.plan.link_time));
-        let mut bytes = Vec::new();
-        if matches!(body, ToGateway::Welcome(_)) {
-            bytes.extend_from_slice(&frame::preamble());
-        }
-        if self.trace.print {
-            eprintln!(
-                "{} to {core} gen {generation} {}",
-                self.now,
-                format!("{body:?}").chars().take(60).collect::<String>()
-            );
-        }
-        if frame::encode(correlation, body, &mut bytes).is_err() {
-            return;
-        }
-        let Some(gateway) = self.gateway.as_mut() else {
-            return;
-        };
-        let run = gateway.run;
-        let Some(state) = gateway.cores.get_mut(usize::from(core)) else {
-            return;
-        };
-        let at = state.to_core.arrival(now, delay);
-        self.schedule.at(
-            at,
-            Happening::Input {
-                run,
-                core,
-                input: Input::LinkBytes { generation, bytes },
-            },
-        );
-    }
-
     /// Limits hold after every turn (invariant 6).
     fn bounds(&mut self, core: u16) -> Checked {
         const BOUNDS: &str = "6 (nothing grows without a bound)";
@@ -740,7 +530,7 @@ impl World {
 }
 
 /// A core of this very run.
-fn state(gateway: &mut Option<Gateway>, run: u64, core: u16) -> Option<&mut CoreState> {
+pub(super) fn state(gateway: &mut Option<Gateway>, run: u64, core: u16) -> Option<&mut CoreState> {
     gateway
         .as_mut()
         .filter(|g| g.run == run)?
@@ -748,6 +538,6 @@ fn state(gateway: &mut Option<Gateway>, run: u64, core: u16) -> Option<&mut Core
         .get_mut(usize::from(core))
 }
 
-fn state_of(gateway: &mut Option<Gateway>, core: u16) -> Option<&mut CoreState> {
+pub(super) fn state_of(gateway: &mut Option<Gateway>, core: u16) -> Option<&mut CoreState> {
     gateway.as_mut()?.cores.get_mut(usize::from(core))
 }

@@ -2,13 +2,15 @@
 
 mod faults;
 mod gateway;
+mod journal;
+mod link;
 mod network;
 mod rest;
 
 use crate::client::Client;
 use crate::control::Control;
 use crate::disk::Disk;
-use crate::oracle::{Checked, Oracle, Violation};
+use crate::oracle::{Checked, Oracle};
 use crate::plan::{MS, Plan, SECOND};
 use crate::random::Random;
 use crate::schedule::{Lane, Schedule};
@@ -155,6 +157,9 @@ pub(crate) struct World {
     /// Since when everything seems to be at rest.
     resting: Option<u64>,
     over: bool,
+    /// The next journal write is to be the gateway's last.
+    crash_armed: bool,
+    last_crash: u64,
 }
 
 impl World {
@@ -186,6 +191,8 @@ impl World {
             groups: Vec::new(),
             resting: None,
             over: false,
+            crash_armed: false,
+            last_crash: 0,
         };
         world.populate();
         world
@@ -243,7 +250,8 @@ impl World {
                 gzip: random.chance(500),
                 outcome_frame: random.chance(300),
             };
-            let skew = random.range(0, 120_000) as i64 - 60_000;
+            let ahead = if self.plan.clocks_ahead { 60_000 } else { 0 };
+            let skew = random.range(0, 120_000) as i64 - 120_000 + ahead;
             let skew = if random.chance(self.plan.wrong_clocks) {
                 skew
             } else {
@@ -341,7 +349,7 @@ impl World {
                 core,
                 generation,
                 bytes,
-            } => self.to_control(core, generation, &bytes),
+            } => self.control_hears(core, generation, &bytes),
             Happening::Frame {
                 boot,
                 core,
@@ -380,7 +388,7 @@ impl World {
                     .get(&core)
                     .is_some_and(|l| l.generation == generation);
                 if boot == self.control.boot && current {
-                    self.to_core(core, correlation, &body);
+                    self.control_says(core, correlation, &body);
                 }
                 Ok(())
             }
@@ -428,87 +436,6 @@ impl World {
                 Ok(())
             }
             Happening::LookForRest => self.look_for_rest(),
-        }
-    }
-
-    fn to_control(&mut self, core: u16, generation: u64, bytes: &[u8]) -> Checked {
-        let broken =
-            |error: ringwire_link::LinkError| Violation::new("the link", error.to_string());
-        let boot = self.control.boot;
-        let mut frames = Vec::new();
-        let Some(link) = self
-            .control
-            .links
-            .get_mut(&core)
-            .filter(|l| l.generation == generation)
-        else {
-            return Ok(());
-        };
-        link.decoder.extend(bytes);
-        while let Some(frame) = link.decoder.next::<ToControl>().map_err(broken)? {
-            frames.push(frame);
-        }
-        for frame in frames {
-            let question = matches!(
-                frame.body,
-                ToControl::FetchFacts { .. }
-                    | ToControl::OpenConversations { .. }
-                    | ToControl::FindDuplicate { .. }
-                    | ToControl::Call(_)
-            );
-            let usual = if matches!(frame.body, ToControl::Journal { .. }) {
-                self.plan.store_time
-            } else {
-                100
-            };
-            let delay = self.random.delay(usual);
-            // Questions are dealt with side by side, everything else in order.
-            let at = if question {
-                self.now + delay
-            } else {
-                self.control_lanes
-                    .entry(core)
-                    .or_default()
-                    .arrival(self.now, delay)
-            };
-            let (correlation, body) = (frame.correlation, Box::new(frame.body));
-            self.schedule.at(
-                at,
-                Happening::Frame {
-                    boot,
-                    core,
-                    generation,
-                    correlation,
-                    body,
-                },
-            );
-        }
-        Ok(())
-    }
-
-    /// Sends what control left to be sent.
-    fn control_sends(&mut self) {
-        for send in std::mem::take(&mut self.control.sends) {
-            if !send.late {
-                self.to_core(send.core, send.correlation, &send.body);
-                continue;
-            }
-            let Some(generation) = self.control.links.get(&send.core).map(|l| l.generation) else {
-                continue;
-            };
-            let boot = self.control.boot;
-            let delay = self.random.delay(4 * self.plan.link_time);
-            let (core, correlation, body) = (send.core, send.correlation, Box::new(send.body));
-            self.after(
-                delay,
-                Happening::LateSend {
-                    boot,
-                    core,
-                    generation,
-                    correlation,
-                    body,
-                },
-            );
         }
     }
 }

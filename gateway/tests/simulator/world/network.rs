@@ -42,14 +42,18 @@ pub(crate) struct Conn {
     kernel: VecDeque<u8>,
     capacity: usize,
     reading: bool,
-    /// When the client had last read everything.
-    emptied: u64,
+    /// When the gateway last wrote.
+    wrote: u64,
+    /// When the client had read everything, the last two times.
+    emptied: [u64; 2],
 }
 
 impl Conn {
-    /// Whether its client has read everything that was written before `since`.
-    pub(super) fn caught_up(&self, since: u64) -> bool {
-        (self.kernel.is_empty() && self.out.is_empty()) || self.emptied >= since
+    /// Whether its client has read everything that the gateway had for it at `since`: one write may
+    /// have been in progress then, and the next one takes all that waited behind it.
+    pub(super) fn caught_up(&self, since: u64, now: u64) -> bool {
+        let idle = self.kernel.is_empty() && self.out.is_empty() && self.wrote + SECOND < now;
+        idle || self.emptied[0] >= since
     }
 }
 
@@ -127,7 +131,8 @@ impl World {
             kernel: VecDeque::new(),
             capacity,
             reading: false,
-            emptied: 0,
+            wrote: 0,
+            emptied: [0; 2],
         };
         self.conns.insert(id, conn);
         let core = self.random.below(cores) as u16;
@@ -208,6 +213,7 @@ impl World {
             ));
         }
         conn.writing = true;
+        conn.wrote = self.now;
         frames.iter().for_each(|frame| conn.out.extend(frame));
         if conn.out.len() > limit {
             let what = format!("{} bytes waited for connection {id}", conn.out.len());
@@ -305,7 +311,7 @@ impl World {
         let most = most.min(conn.kernel.len());
         let bytes: Vec<u8> = conn.kernel.drain(..most).collect();
         if conn.kernel.is_empty() && conn.out.is_empty() {
-            conn.emptied = self.now;
+            conn.emptied = [conn.emptied[1], self.now];
         }
         let client = conn.client;
         self.client_hears(id, client, &bytes)?;

@@ -3,6 +3,8 @@
 use super::{Happening, World, say};
 use crate::oracle::{Checked, Violation};
 use crate::plan::{MS, SECOND};
+use ringwire_link::facts::TokenState;
+use ringwire_protocol::req::KICK;
 
 /// How long it must stay at rest: longer than anything still on its way takes.
 const SETTLED: u64 = 8 * SECOND;
@@ -29,7 +31,7 @@ impl World {
             .conns
             .values()
             .filter(|c| self.clients[c.client].conn == Some(c.id));
-        current.all(|conn| conn.caught_up(since))
+        current.all(|conn| conn.caught_up(since, self.now))
     }
 
     /// What is not at rest.
@@ -69,6 +71,15 @@ impl World {
         if let Some(outgoing) = self.control.outbox.iter().find(|o| !o.done) {
             return Some(format!("{outgoing:?} is not published"));
         }
+        // A client that has not heard yet that its connection is over.
+        let lost = |conn: u64| self.conns.get(&conn).is_none_or(|c| c.closing);
+        if let Some(client) = self
+            .clients
+            .iter()
+            .find(|c| c.session.is_some() && c.conn.is_some_and(lost))
+        {
+            return Some(client.condition());
+        }
         self.clients
             .iter()
             .find(|c| !c.at_rest())
@@ -80,6 +91,20 @@ impl World {
         self.oracle.rest(&store.messages, |conversation, user| {
             store.party(conversation, user)
         })?;
+        for client in self
+            .clients
+            .iter()
+            .filter(|c| c.stopped == Some(KICK) && c.connected_at > self.last_crash)
+        {
+            let token = store.tokens.iter().find(|t| t.token == client.fingerprint);
+            if token.is_some_and(|t| t.state != TokenState::Kicked) {
+                let what = format!(
+                    "client {} was kicked, but its token is still good",
+                    client.number
+                );
+                return Err(Violation::new("tokens", what));
+            }
+        }
         for client in self.clients.iter().filter(|c| c.session.is_some()) {
             let online = self.control.links.values().any(|link| {
                 link.presence

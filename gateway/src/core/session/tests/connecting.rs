@@ -266,3 +266,73 @@ fn shutdown_sends_everybody_away() {
     let late = rig.accept();
     assert!([conn, head, late].iter().all(|c| rig.closed.contains(c)));
 }
+
+#[test]
+fn a_connection_lost_between_cores_gives_its_place_back() {
+    let (near, far) = (user_of(0, 0), user_of(1, 0));
+    let mut rig = Rig::with(|config| config.gateway.max_connections = 1);
+    rig.link_up(&[normal(&near, 1)]);
+    rig.dial(&query(&far, 1, "t"));
+    assert!(matches!(rig.other.pop(), Some(Action::HandOver { .. })));
+    let conn = rig.dial(&query(&near, 1, &token_of(&near, 1)));
+    assert_eq!(code(&rig.text(conn)), 1601, "it is on its way");
+    rig.event(Event::Closed { conn });
+    rig.event(Event::LostAtHandOver);
+    rig.open(&near, 1);
+}
+
+#[test]
+fn a_token_known_to_be_bad_is_answered_from_memory_with_its_code() {
+    let user = user_of(0, 0);
+    let forged = token::sign(&claims(&user, 1), b"another secret of enough bytes");
+    let mut rig = Rig::linked(&[]);
+    for known in [0, 1, 2] {
+        let conn = rig.dial(&query(&user, 1, &forged));
+        assert_eq!(code(&rig.text(conn)), 1505);
+        assert_eq!(rig.stats().refused_known_token, known);
+    }
+    // What another moment may change is looked at every time.
+    let unknown = token_of(&user, 1);
+    let conn = rig.dial(&query(&user, 1, &unknown));
+    assert_eq!(code(&rig.text(conn)), 1507);
+    rig.control(
+        0,
+        ToGateway::FactChanges {
+            version: 10,
+            changes: vec![ringwire_link::facts::FactChange::Token(normal(&user, 1))],
+        },
+    );
+    rig.open(&user, 1);
+}
+
+#[test]
+fn an_address_that_brings_too_many_bad_tokens_is_refused_for_a_while() {
+    let user = user_of(0, 0);
+    let mut rig = Rig::with(|config| {
+        config.gateway.bad_token_rate = 1;
+        config.gateway.bad_token_burst = 3;
+    });
+    rig.link_up(&[normal(&user, 1)]);
+    let forged = |n: i64| {
+        let claims = Claims {
+            iat: n,
+            ..claims(&user, 1)
+        };
+        token::sign(&claims, b"another secret of enough bytes")
+    };
+    for n in 0..3 {
+        let conn = rig.dial(&query(&user, 1, &forged(n)));
+        assert_eq!(code(&rig.text(conn)), 1505);
+    }
+    let good = query(&user, 1, &token_of(&user, 1));
+    let too_many = 429;
+    for query in [good.as_str(), &query(&user, 1, &forged(9))] {
+        let conn = rig.dial(query);
+        assert_eq!(code(&rig.text(conn)), too_many);
+    }
+    assert_eq!(rig.stats().refused_address, 2);
+    let conn = rig.dial(&query(&user, 1, &forged(0)));
+    assert_eq!(code(&rig.text(conn)), 1505, "SDKs stop at this code");
+    rig.pass(1_000);
+    rig.open(&user, 1);
+}

@@ -1,5 +1,6 @@
 //! A whole core driven by events, looked at through its actions.
 
+mod bounds;
 mod connecting;
 mod hostile;
 mod logging_in;

@@ -40,6 +40,7 @@ impl Rig {
                             max_seq: 0,
                             max_send_time: 0,
                             recent: Vec::new(),
+                            ahead: Vec::new(),
                         };
                         ToGateway::Conversations {
                             states: Ok(vec![empty; ids.len()]),

@@ -1,4 +1,4 @@
-// A seeded generator (mulberry32), so that a schedule of kills can be repeated.
+// A seeded generator (mulberry32), so that what a test does at random can be repeated.
 
 export class Random {
   #state;
@@ -16,6 +16,10 @@ export class Random {
   /** A whole number in [low, high]. */
   between(low, high) {
     return low + Math.floor(this.next() * (high - low + 1));
+  }
+  /** That many random bytes. */
+  bytes(length) {
+    return Buffer.from(Array.from({ length }, () => this.between(0, 255)));
   }
   /** One of `[weight, value]` pairs. */
   pick(pairs) {
