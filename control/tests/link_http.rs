@@ -419,3 +419,27 @@ async fn only_admins_send_and_what_cannot_be_sent_is_refused_before_any_gateway(
         1001
     );
 }
+
+#[tokio::test]
+async fn a_back_end_that_sends_a_stored_message_again_gets_its_first_answer() {
+    let (control, _) = chatted().await;
+    let admin = control.admin().await;
+    let mut body = json!({
+        "sendID": "a", "recvID": "me", "content": {"content": "x"}, "contentType": 101,
+        "sessionType": 1, "clientMsgID": "a2002",
+    });
+    let again = control.post("/msg/send_msg", &admin, body.clone()).await;
+    let data = again.data();
+    assert_eq!(
+        (&data["clientMsgID"], &data["sendTime"]),
+        (&json!("a2002"), &json!(2002))
+    );
+    body["sendID"] = json!("me");
+    body["recvID"] = json!("a");
+    let other = control.post("/msg/send_msg", &admin, body).await;
+    assert_eq!(
+        other.code(),
+        500,
+        "another sender's: for the gateway, and there is none"
+    );
+}

@@ -7,7 +7,9 @@ use crate::clock::unix_ms;
 use prost::Message as _;
 use ringwire_link::message::Publish;
 use ringwire_protocol::content_type::{AT_TEXT, OA_NOTIFICATION};
-use ringwire_protocol::conversation_id::{SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE};
+use ringwire_protocol::conversation_id::{
+    self, SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE,
+};
 use ringwire_protocol::error::{ApiError, ErrorCode};
 use ringwire_protocol::message_limits;
 use ringwire_protocol::options::{
@@ -97,6 +99,10 @@ pub async fn send(
     operation_id: &str,
     request: SendRequest,
 ) -> Result<SendMsgResp, ApiError> {
+    let own_id = request
+        .client_msg_id
+        .as_ref()
+        .is_some_and(|id| !id.is_empty());
     let msg = build(request)?;
     if msg.content_type == OA_NOTIFICATION {
         let sender = app
@@ -111,6 +117,10 @@ pub async fn send(
             return Err(ApiError::no_permission("sendID is no notification account"));
         }
     }
+    // The gateway knows the newest messages. An older one looks new to it, as every call is made now.
+    if own_id && let Some(first) = sent_before(app, &msg).await? {
+        return Ok(first);
+    }
     let publish = Publish {
         msg: msg.encode_to_vec(),
         operation_id: operation_id.to_owned(),
@@ -118,6 +128,25 @@ pub async fn send(
         also: Vec::new(),
     };
     app.gateways.publish(publish).await
+}
+
+/// The first answer to a message that is stored already.
+async fn sent_before(app: &App, msg: &MsgData) -> Result<Option<SendMsgResp>, ApiError> {
+    let conversation = match msg.session_type {
+        SESSION_GROUP => conversation_id::group(&msg.group_id),
+        SESSION_NOTIFICATION => conversation_id::notification_account(&msg.send_id, &msg.recv_id),
+        _ => conversation_id::single(&msg.send_id, &msg.recv_id),
+    };
+    let (messages, id) = (&app.stores.messages, &msg.client_msg_id);
+    let found = messages
+        .find_duplicate(&conversation, &msg.send_id, id)
+        .await?;
+    Ok(found.map(|first| SendMsgResp {
+        server_msg_id: first.server_msg_id,
+        client_msg_id: first.client_msg_id,
+        send_time: first.send_time,
+        ..SendMsgResp::default()
+    }))
 }
 
 fn build(request: SendRequest) -> Result<MsgData, ApiError> {

@@ -289,7 +289,7 @@ impl Owner {
                     Err(String::new())
                 };
                 let stored = self.journal.writer().stored_ordinal();
-                let (ready, failed) = self.conversations.arrived(ids, states, stored);
+                let (ready, failed) = self.conversations.arrived(&ids, states, stored);
                 self.wake(now, &ready, out);
                 self.fail(
                     now,
@@ -297,6 +297,7 @@ impl Owner {
                     &ApiError::internal("control could not read a conversation"),
                     out,
                 );
+                self.conversations.served(&ids);
             }
             Question::Duplicate(waiter) => {
                 let found = if let ToGateway::Duplicate { found } = answer {

@@ -142,7 +142,7 @@ fn gateway(config: &Config, found: &mut Found) {
             ("max_watched", c.max_watched.into(), 1),
             ("max_facts", c.max_facts.into(), 1_000),
             ("max_tokens", c.max_tokens.into(), 1_000),
-            ("max_conversations", c.max_conversations.into(), 100),
+            ("max_conversations", c.max_conversations.into(), 2_000),
             ("tail_messages", c.tail_messages.into(), 1),
         ],
     );

@@ -62,8 +62,9 @@ pub struct Conversation {
     /// newest: while the gateway ran with another number of cores, another journal may have held
     /// newer records, stored and given back since.
     confirmed: bool,
-    /// Its state is on the way from control. Control may have read that before it stored what is known
-    /// here, so forgetting the conversation now would give its last seqs a second time.
+    /// Its state is on the way from control, or here and those who wait for it have not seen it yet.
+    /// Control may have read it before it stored what is known here, so forgetting the conversation
+    /// now would give its last seqs a second time.
     asked: bool,
 }
 
@@ -328,10 +329,11 @@ impl Conversations {
         Some(self.wanted.drain(..ids).collect())
     }
 
-    /// Control answered a question: who may go on, and who may not.
+    /// Control answered a question: who may go on, and who may not. When they have, the conversations
+    /// are to be let go by [`Conversations::served`].
     pub fn arrived(
         &mut self,
-        ids: Vec<String>,
+        ids: &[String],
         answer: Result<Vec<ConversationState>, String>,
         stored: Ordinal,
     ) -> (Vec<Waiter>, Vec<Waiter>) {
@@ -340,26 +342,23 @@ impl Conversations {
             Ok(states) if states.len() == ids.len() => states.into_iter().map(Some).collect(),
             _ => vec![None; ids.len()],
         };
-        for (id, state) in ids.into_iter().zip(states) {
-            let Some(waiters) = self.opening.remove(&id) else {
+        for (id, state) in ids.iter().zip(states) {
+            let Some(waiters) = self.opening.remove(id) else {
                 continue;
             };
-            if let Some(recovered) = self.held.peek(&id) {
-                recovered.asked = false;
-            }
             match state {
                 Some(state) => {
-                    if let Some(recovered) = self.held.get(&id) {
+                    if let Some(recovered) = self.held.get(id) {
                         recovered.confirm(state);
                     } else {
                         let mut conversation =
                             Conversation::new(state.max_seq, state.max_send_time, state.recent, 0);
                         conversation.ahead.learn(state.ahead);
+                        conversation.asked = true;
                         self.held
                             .insert(id.clone(), conversation, |c| c.stored(stored));
-                        // A message that goes to two streams needs both at once, even when all
-                        // others that are held may not be forgotten.
-                        self.held.get(&id);
+                        // A message that goes to two streams needs both at once.
+                        self.held.get(id);
                     }
                     ready.extend(waiters);
                 }
@@ -367,6 +366,17 @@ impl Conversations {
             }
         }
         (ready, failed)
+    }
+
+    /// Those who waited for these conversations have had their turn.
+    pub fn served(&mut self, ids: &[String]) {
+        for id in ids {
+            if !self.opening.contains_key(id)
+                && let Some(conversation) = self.held.peek(id)
+            {
+                conversation.asked = false;
+            }
+        }
     }
 
     /// The link is lost: nothing under way will be answered.
@@ -466,7 +476,7 @@ mod tests {
             ahead: Vec::new(),
         };
         assert_eq!(
-            table.arrived(vec!["c".into()], Ok(vec![empty]), 0),
+            table.arrived(&["c".into()], Ok(vec![empty]), 0),
             (vec![waiter], vec![])
         );
         for seq in 1..=10 {
@@ -575,7 +585,7 @@ mod tests {
         };
         let confirm = |state: ConversationState| {
             let mut table = recovered();
-            table.arrived(vec!["c".into()], Ok(vec![state]), 0);
+            table.arrived(&["c".into()], Ok(vec![state]), 0);
             assert!(table.ready("c"));
             let conversation = table.get("c").expect("held");
             let look = |id: &str, conversation: &Conversation| {
@@ -644,9 +654,12 @@ mod tests {
         table.want("d", &waiter("d"));
         // Control read the state of "c" first and then stored its records, and says so first.
         table.forget_stored("c", RECOVERED);
-        table.arrived(vec!["d".into()], Ok(vec![state(0)]), RECOVERED);
-        table.arrived(vec!["c".into()], Ok(vec![state(0)]), RECOVERED);
+        table.arrived(&["d".into()], Ok(vec![state(0)]), RECOVERED);
+        table.arrived(&["c".into()], Ok(vec![state(0)]), RECOVERED);
         assert_eq!(table.get("c").expect("held").max_seq, 2);
+        table.forget_stored("c", RECOVERED);
+        assert!(table.get("c").is_some(), "its message was not sequenced");
+        table.served(&["c".into(), "d".into()]);
         table.forget_stored("c", RECOVERED);
         assert!(table.get("c").is_none(), "from now on it may be forgotten");
     }
