@@ -58,6 +58,7 @@ macro_rules! all_cases {
             outbox::messages_wait_in_order_until_removed,
             tokens::an_issue_carries_out_the_policy,
             tokens::parallel_logins_of_a_user_see_each_other,
+            tokens::logins_and_journals_that_kick_do_not_lock_each_other_out,
             tokens::kicks_return_what_changed,
             tokens::load_pages_and_purge,
             users::register_get_and_page,

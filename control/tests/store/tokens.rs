@@ -1,5 +1,7 @@
+use super::journal::batch;
 use super::{NOW, users};
 use ringwire_control::store::{NewToken, StoreError, Stores, TokenDecision, TokenRow};
+use ringwire_link::record::{Record, TokenKickRecord};
 use std::collections::HashSet;
 
 const EXPIRES: i64 = NOW / 1000 + 1000;
@@ -98,6 +100,47 @@ pub(crate) async fn parallel_logins_of_a_user_see_each_other(stores: &Stores) {
     }
     assert_eq!(kicked.len(), 19);
     assert_eq!(all(stores).await.iter().filter(|r| !r.kicked).count(), 1);
+}
+
+pub(crate) async fn logins_and_journals_that_kick_do_not_lock_each_other_out(stores: &Stores) {
+    users::add(stores, &["a", "b"]).await;
+    // The oldest first, while the journal below names the newest first.
+    let kick_all = |rows: &[TokenRow]| TokenDecision {
+        kick: rows.iter().map(|r| r.token).collect(),
+        remove: Vec::new(),
+    };
+    for (n, user) in ["a", "b"].into_iter().cycle().take(20).enumerate() {
+        let token = token(user, 1, n as u8);
+        stores.tokens.issue(&token, &nothing).await.unwrap();
+    }
+    let logins = (20..60u8).map(|n| {
+        let tokens = stores.tokens.clone();
+        tokio::spawn(async move {
+            let token = token(if n % 2 == 0 { "a" } else { "b" }, 1, n);
+            tokens.issue(&token, &kick_all).await.map(drop)
+        })
+    });
+    let kick = |user: &str, n: u8| {
+        Record::TokenKick(TokenKickRecord {
+            user_id: user.into(),
+            tokens: (0..n)
+                .rev()
+                .map(|n| token(user, 1, n).id().to_vec())
+                .collect(),
+            at_ms: i64::MAX,
+            ..TokenKickRecord::default()
+        })
+    };
+    let journals = (0..20u16).map(|journal| {
+        let kicks = vec![kick("b", 60), kick("a", 60)];
+        let stores = stores.journal.clone();
+        let batch = batch(journal, 0, 64, kicks);
+        tokio::spawn(async move { stores.apply(&[batch], NOW).await.map(drop) })
+    });
+    let all: Vec<_> = logins.chain(journals).collect();
+    for one in all {
+        one.await.unwrap().unwrap();
+    }
 }
 
 pub(crate) async fn kicks_return_what_changed(stores: &Stores) {

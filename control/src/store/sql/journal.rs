@@ -11,7 +11,7 @@ use super::super::{
 use super::db::Tx;
 use super::messages::{MAX_SEQ, duplicate_key, message_id, raise_read_seqs};
 use super::value::{Value, storable, values};
-use super::{SqlStore, conversations, tokens};
+use super::{SqlStore, conversations, tokens, users};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
@@ -446,6 +446,11 @@ async fn carry_out(tx: &mut Tx, work: Work, now: i64) -> StoreResult<Applied> {
                 conversation_id,
             })
             .collect();
+    }
+    if !work.kicks.is_empty() {
+        let users: BTreeSet<&String> = work.kicks.iter().map(|kick| &kick.user_id).collect();
+        let users: Vec<String> = users.into_iter().cloned().collect();
+        users::lock_many(tx, &users).await?;
     }
     for kick in &work.kicks {
         kick_tokens(tx, kick).await?;

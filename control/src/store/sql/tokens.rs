@@ -120,6 +120,7 @@ impl TokenStore for SqlStore {
 
     async fn kick(&self, user_id: &str, tokens: &[TokenId]) -> StoreResult<Vec<TokenRow>> {
         let mut tx = self.db.write().await?;
+        users::lock_many(&mut tx, &[user_id.to_owned()]).await?;
         let changed = kick(&mut tx, user_id, tokens, i64::MAX).await?;
         tx.commit().await?;
         Ok(changed)
@@ -133,6 +134,7 @@ impl TokenStore for SqlStore {
         issued_until: i64,
     ) -> StoreResult<Vec<TokenRow>> {
         let mut tx = self.db.write().await?;
+        users::lock_many(&mut tx, &[user_id.to_owned()]).await?;
         let changed = kick_platform(&mut tx, user_id, platform_id, keep, issued_until).await?;
         tx.commit().await?;
         Ok(changed)

@@ -53,6 +53,18 @@ pub(super) async fn lock(tx: &mut Tx, user_id: &str) -> StoreResult<User> {
     }
 }
 
+/// Locks the rows of these users, in one order, before their tokens are touched: whoever changes a
+/// user's tokens takes his row first. Users that are not there are passed over.
+pub(super) async fn lock_many(tx: &mut Tx, user_ids: &[String]) -> StoreResult<()> {
+    let sql = format!(
+        "SELECT user_id FROM users WHERE {} ORDER BY user_id{}",
+        tx.dialect().any("user_id", 1),
+        tx.dialect().for_update()
+    );
+    tx.rows(sql, values![user_ids]).await?;
+    Ok(())
+}
+
 /// `WHERE` of a filter, with parameters from `$1` on.
 fn filter_sql<'a>(
     filter: &'a UserFilter,
