@@ -35,12 +35,13 @@ need() {
   exit 1
 }
 
-# cargo_test NAME ARGUMENT...: `cargo test ARGUMENT...`, counting its tests. It fails if no test ran.
+# cargo_test NAME ARGUMENT...: `cargo test --workspace ARGUMENT...`, counting its tests. It fails if no test ran.
+# Always the whole workspace: with one package alone its dependencies have other features and are built again.
 cargo_test() {
   local name=$1 log="$LOGS/$RINGWIRE_TEST_GROUP-${1//[^A-Za-z0-9]/-}.log" began=$SECONDS code good bad
   shift
   say "$name"
-  cargo test --locked --no-fail-fast "$@" >"$log" 2>&1
+  cargo test --locked --workspace --no-fail-fast "$@" >"$log" 2>&1
   code=$?
   read -r good bad < <(awk '/^test result: / { good += $4; bad += $6 } END { print good + 0, bad + 0 }' "$log")
   if ((code != 0 && bad == 0)) || ((good + bad == 0)); then bad=1; fi
@@ -89,7 +90,8 @@ node_test() {
 }
 
 # The binaries as users run them.
+# With the examples some groups need: one command with one set of features, so that nothing is built twice.
 release_binaries() {
   say "building the release binaries"
-  cargo build --locked --release -p ringwire-control -p ringwire-gateway >"$LOGS/release.log" 2>&1 || { tail -n 60 "$LOGS/release.log"; return 1; }
+  cargo build --locked --release -p ringwire-control -p ringwire-gateway --bins --examples >"$LOGS/release.log" 2>&1 || { tail -n 60 "$LOGS/release.log"; return 1; }
 }
