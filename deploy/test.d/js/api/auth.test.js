@@ -106,8 +106,8 @@ describe('auth', () => {
     const web = await server.api.token('dan', WEB);
     const onPhone = await connect('dan', IOS, phone);
     const onWeb = await connect('dan', WEB, web);
-    const kicked = once(onPhone, 'kicked');
-    const closed = once(onPhone, 'close');
+    const kicked = once(onPhone, 'kicked', { signal: AbortSignal.timeout(10_000) });
+    const closed = once(onPhone, 'close', { signal: AbortSignal.timeout(10_000) });
     await call('/auth/force_logout', { userID: 'dan', platformID: IOS });
     await kicked;
     await closed;

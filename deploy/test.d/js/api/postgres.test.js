@@ -44,7 +44,7 @@ describe('on PostgreSQL', () => {
   });
 
   test('messages are delivered and stored', async () => {
-    const pushed = once(bob, 'push');
+    const pushed = once(bob, 'push', { signal: AbortSignal.timeout(10_000) });
     await ann.sendText('bob', 'one');
     await pushed;
     await bob.sendText('ann', 'two');

@@ -11,7 +11,12 @@ export class ApiError extends Error {
   }
 }
 
+/** Tokens count time in seconds. */
+const nextSecond = () => new Promise((resolve) => setTimeout(resolve, 1005 - (Date.now() % 1000)));
+
 export class Api {
+  #given = new Set();
+
   constructor(base, secret, adminUserID) {
     this.base = base;
     this.secret = secret;
@@ -58,7 +63,15 @@ export class Api {
     await this.call('/user/user_register', { users });
   }
 
+  /** A token that was not given before: two of the same second are the same, and so the same login. */
   async token(userID, platformID) {
-    return (await this.call('/auth/get_user_token', { userID, platformID })).token;
+    for (;;) {
+      const { token } = await this.call('/auth/get_user_token', { userID, platformID });
+      if (!this.#given.has(token)) {
+        this.#given.add(token);
+        return token;
+      }
+      await nextSecond();
+    }
   }
 }

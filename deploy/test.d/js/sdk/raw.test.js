@@ -66,7 +66,7 @@ describe('a client of our own', () => {
       const chat = singleChat(ann, bob);
       assert.equal((await b.maxSeqs())[chat], 3);
       assert.deepEqual((await b.pull(chat, 1, 3)).map(text), ['t0', 't1', 't2']);
-      const end = once(b, 'close');
+      const end = once(b, 'close', { signal: AbortSignal.timeout(10_000) });
       await b.logout();
       await end;
     });
@@ -114,7 +114,7 @@ describe('a client of our own', () => {
     await assert.rejects(connect(ann, { token: 'no.jwt' }), code(1503));
     const token = await world.api.token(ann, WEB);
     await assert.rejects(connect(bob, { token, platformID: WEB }), code(1502));
-    const kicked = once(a, 'kicked');
+    const kicked = once(a, 'kicked', { signal: AbortSignal.timeout(10_000) });
     await connect(ann);
     await kicked;
   });

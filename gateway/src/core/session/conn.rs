@@ -146,8 +146,10 @@ pub(super) struct Session {
     pub(super) rate: Rate,
     /// Users whose changes it is told (2005).
     pub(super) watching: HashSet<Arc<str>>,
-    /// Older sessions with the same token, closed when this one says something.
+    /// Older sessions with the same token, asked for a sign of life when this one says something.
     pub(super) supersedes: Vec<ConnId>,
+    /// Monotonic milliseconds by which a newer session of the same client wants it heard.
+    pub(super) probed_until: Option<u64>,
 }
 
 /// The request in progress: there is at most one a session.

@@ -331,6 +331,7 @@ impl Home {
             rate: Rate::new(limits.send_burst, now.mono_ms),
             watching: HashSet::new(),
             supersedes,
+            probed_until: None,
         };
         self.register(key, session);
         self.enqueue(key, upgrade::switching(accept), out);

@@ -1,6 +1,7 @@
 //! What happens when nothing happens: timeouts, pings to browsers, tokens that expire.
 
 use super::conn::{Conn, ConnKey, Phase};
+use super::connect::SUPERSEDED;
 use super::home::{End, Home};
 use crate::core::event::Now;
 use crate::core::out::Out;
@@ -27,7 +28,8 @@ impl Home {
                 if session.platform == Platform::Web {
                     at = at.min(session.last_ping + limits.web_ping_ms);
                 }
-                if let Some(deadline) = session.current.as_ref().and_then(|c| c.deadline) {
+                let request = session.current.as_ref().and_then(|c| c.deadline);
+                for deadline in [request, session.probed_until].into_iter().flatten() {
                     at = at.min(deadline);
                 }
                 let expires_in = session.token_expires.saturating_sub(now.unix_ms).max(0) as u64;
@@ -122,6 +124,11 @@ impl Home {
                 if session.paused {
                     // Its signs of life are not read: it cannot be blamed for silence.
                     session.last_heard = now.mono_ms;
+                    session.probed_until = None;
+                }
+                if session.probed_until.is_some_and(|at| at <= now.mono_ms) {
+                    self.end(key, SUPERSEDED, out);
+                    return;
                 }
                 if session.last_heard + idle_timeout <= now.mono_ms {
                     self.stats.idle_closed += 1;
@@ -136,7 +143,7 @@ impl Home {
                 if session.platform == Platform::Web && session.last_ping + web_ping <= now.mono_ms
                 {
                     session.last_ping = now.mono_ms;
-                    self.enqueue(key, ws::web_ping(), out);
+                    self.enqueue(key, ws::ping(), out);
                 }
                 if late {
                     self.stats.call_timeouts += 1;

@@ -2,9 +2,8 @@
 
 use super::codec::BadRequest;
 use super::conn::{ConnKey, Current, ReplyHead, Waiting};
-use super::connect::SUPERSEDED;
 use super::home::{End, Home};
-use crate::core::event::{Action, Now};
+use crate::core::event::{Action, ConnId, Now};
 use crate::core::out::Out;
 use crate::core::ws::{self, CloseCode, Incoming};
 use bytes::Bytes;
@@ -16,6 +15,9 @@ use std::borrow::Cow;
 
 /// Bytes of requests that may wait behind the one in progress before the session is no longer read.
 const MAX_WAITING_BYTES: usize = 128 << 10;
+
+/// Time a session with the token of a newer one has to show that it lives, milliseconds.
+const PROBE_MS: u64 = 5_000;
 
 /// The only text a client may send.
 #[derive(Deserialize)]
@@ -48,10 +50,9 @@ impl Home {
         };
         if !matches!(incoming, Incoming::Close(_)) {
             session.last_heard = now.mono_ms;
+            session.probed_until = None;
             for older in std::mem::take(&mut session.supersedes) {
-                if let Some(older) = self.open(older) {
-                    self.end(older, SUPERSEDED, out);
-                }
+                self.probe(older, now, out);
             }
         }
         match incoming {
@@ -61,6 +62,17 @@ impl Home {
             Incoming::Close(code) => self.end(key, End::Echo(code), out),
             Incoming::Text(text) => self.heartbeat(key, &text, out),
             Incoming::Binary(message) => self.request(key, now, message, out),
+        }
+    }
+
+    /// A session with the same token as a newer one: most likely what a client left behind that lost
+    /// its connection, so it must show now that it lives. A second tab of a browser will.
+    fn probe(&mut self, conn: ConnId, now: Now, out: &mut Out) {
+        let Some(key) = self.open(conn) else { return };
+        if let Some(session) = self.session(key).filter(|session| !session.paused) {
+            session.probed_until = Some(now.mono_ms + PROBE_MS);
+            self.enqueue(key, ws::ping(), out);
+            self.arm(key, now);
         }
     }
 

@@ -28,7 +28,7 @@ pub fn pong(payload: &[u8]) -> Bytes {
 }
 
 /// A control ping without payload.
-pub fn web_ping() -> Bytes {
+pub fn ping() -> Bytes {
     around(OpCode::Control(Control::Ping), 0, |_| {})
 }
 

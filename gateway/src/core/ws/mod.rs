@@ -10,6 +10,6 @@ mod encode;
 mod mask;
 
 pub use decoder::{Decoder, Incoming, Violation};
-pub use encode::{close, frame_around, pong, text, web_ping};
+pub use encode::{close, frame_around, ping, pong, text};
 pub use mask::apply_mask;
 pub use tungstenite::protocol::frame::coding::CloseCode;

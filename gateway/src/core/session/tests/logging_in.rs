@@ -112,10 +112,27 @@ fn the_same_client_reconnecting_is_not_kicked_and_journals_nothing() {
     );
     rig.other.clear();
     rig.receive(new, &frame(9, b""));
+    assert_eq!(rig.frames(old), [Frame::Ping]);
+    assert_eq!(rig.frames(new), [Frame::Pong(Vec::new())]);
+    rig.pass(4_000);
+    assert!(rig.closed.is_empty(), "it has time to answer");
+    rig.pass(3_000);
     assert_eq!(rig.frames(old), [Frame::Close(Some(1000))], "no kick frame");
     assert_eq!(rig.closed, [old]);
-    assert_eq!(rig.frames(new), [Frame::Pong(Vec::new())]);
     assert!(journaled(&rig).is_empty());
+}
+
+#[test]
+fn two_tabs_with_one_token_both_stay() {
+    let user = user_of(0, 0);
+    let mut rig = Rig::linked(&[normal(&user, 5)]);
+    let first = rig.open(&user, 5);
+    let second = rig.open(&user, 5);
+    rig.receive(second, &frame(9, b""));
+    assert_eq!(rig.frames(first), [Frame::Ping]);
+    rig.receive(first, &frame(10, b""));
+    rig.pass(10_000);
+    assert!(rig.closed.is_empty());
 }
 
 #[test]
