@@ -103,43 +103,33 @@ pub(crate) async fn parallel_logins_of_a_user_see_each_other(stores: &Stores) {
 }
 
 pub(crate) async fn logins_and_journals_that_kick_do_not_lock_each_other_out(stores: &Stores) {
-    users::add(stores, &["a", "b"]).await;
-    // The oldest first, while the journal below names the newest first.
     let kick_all = |rows: &[TokenRow]| TokenDecision {
         kick: rows.iter().map(|r| r.token).collect(),
         remove: Vec::new(),
     };
-    for (n, user) in ["a", "b"].into_iter().cycle().take(20).enumerate() {
-        let token = token(user, 1, n as u8);
-        stores.tokens.issue(&token, &nothing).await.unwrap();
-    }
-    let logins = (20..60u8).map(|n| {
-        let tokens = stores.tokens.clone();
-        tokio::spawn(async move {
-            let token = token(if n % 2 == 0 { "a" } else { "b" }, 1, n);
-            tokens.issue(&token, &kick_all).await.map(drop)
-        })
-    });
-    let kick = |user: &str, n: u8| {
-        Record::TokenKick(TokenKickRecord {
-            user_id: user.into(),
-            tokens: (0..n)
-                .rev()
-                .map(|n| token(user, 1, n).id().to_vec())
-                .collect(),
+    for round in 1..5u16 {
+        let user = format!("u{round}");
+        users::add(stores, &[&user]).await;
+        for number in 0..100 {
+            let token = token(&user, round.into(), number);
+            stores.tokens.issue(&token, &nothing).await.unwrap();
+        }
+        // The login takes the tokens in ascending order; the journal the upper half before the lower.
+        let (tokens, new) = (stores.tokens.clone(), token(&user, round.into(), 100));
+        let login = tokio::spawn(async move { tokens.issue(&new, &kick_all).await.map(drop) });
+        let id = |number| token(&user, round.into(), number).id().to_vec();
+        let kick = TokenKickRecord {
+            user_id: user.clone(),
+            tokens: (50..100).map(id).collect(),
+            platform_id: round.into(),
             at_ms: i64::MAX,
             ..TokenKickRecord::default()
-        })
-    };
-    let journals = (0..20u16).map(|journal| {
-        let kicks = vec![kick("b", 60), kick("a", 60)];
-        let stores = stores.journal.clone();
-        let batch = batch(journal, 0, 64, kicks);
-        tokio::spawn(async move { stores.apply(&[batch], NOW).await.map(drop) })
-    });
-    let all: Vec<_> = logins.chain(journals).collect();
-    for one in all {
-        one.await.unwrap().unwrap();
+        };
+        let batch = batch(round, 0, 64, vec![Record::TokenKick(kick)]);
+        let journal = stores.journal.clone();
+        let apply = tokio::spawn(async move { journal.apply(&[batch], NOW).await.map(drop) });
+        login.await.unwrap().unwrap();
+        apply.await.unwrap().unwrap();
     }
 }
 
