@@ -262,6 +262,11 @@ pub struct Welcome {
 /// takes notice.
 pub const CLOCK_SLACK_MS: i64 = 2_000;
 
+/// Whether the clock runs ahead by which a message taken at `send_time` was made at `create_time`.
+pub fn runs_ahead(create_time: i64, send_time: i64) -> bool {
+    create_time > send_time.saturating_add(CLOCK_SLACK_MS)
+}
+
 /// Stored state of a conversation, for its owner core.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[rkyv(derive(Debug))]
@@ -308,7 +313,7 @@ pub struct KnownMessage {
 impl KnownMessage {
     /// Whether its sender's clock ran ahead.
     pub fn is_ahead(&self) -> bool {
-        self.create_time > self.send_time.saturating_add(CLOCK_SLACK_MS)
+        runs_ahead(self.create_time, self.send_time)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::{
     ConversationRecord, ConversationStore, Log, NewConversation, Page, StoreResult,
 };
-use super::db::{Row, Tx};
+use super::db::{Row, Tx, texts};
 use super::value::{Value, values};
 use super::versions::{Bump, State, bump, bumps_by_key};
 use super::{SqlStore, in_order};
@@ -155,32 +155,17 @@ impl ConversationStore for SqlStore {
     }
 
     async fn ids(&self, owner_id: &str) -> StoreResult<Vec<String>> {
-        self.db
-            .rows(IDS, values![owner_id])
-            .await?
-            .iter()
-            .map(|r| r.text(0))
-            .collect()
+        self.db.texts(IDS, values![owner_id]).await
     }
 
     async fn pinned_ids(&self, owner_id: &str) -> StoreResult<Vec<String>> {
         let sql = "SELECT conversation_id FROM conversations WHERE owner_id = $1 AND is_pinned <> 0 ORDER BY row_id";
-        self.db
-            .rows(sql, values![owner_id])
-            .await?
-            .iter()
-            .map(|r| r.text(0))
-            .collect()
+        self.db.texts(sql, values![owner_id]).await
     }
 
     async fn not_notify_ids(&self, owner_id: &str) -> StoreResult<Vec<String>> {
         let sql = "SELECT conversation_id FROM conversations WHERE owner_id = $1 AND recv_msg_opt = 2 ORDER BY row_id";
-        self.db
-            .rows(sql, values![owner_id])
-            .await?
-            .iter()
-            .map(|r| r.text(0))
-            .collect()
+        self.db.texts(sql, values![owner_id]).await
     }
 
     async fn ensure(
@@ -251,10 +236,7 @@ impl ConversationStore for SqlStore {
             tx.dialect().any("conversation_id", 2)
         );
         let rows = tx.rows(sql, values![owner_id, ids]).await?;
-        let removed = rows
-            .iter()
-            .map(|r| r.text(0))
-            .collect::<StoreResult<Vec<_>>>()?;
+        let removed = texts(&rows)?;
         for id in &removed {
             bump(
                 &mut tx,

@@ -90,6 +90,11 @@ pub(super) enum Row {
     Postgres(PgRow),
 }
 
+/// The texts in the first column.
+pub(super) fn texts(rows: &[Row]) -> StoreResult<Vec<String>> {
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
 impl Row {
     /// Column `i` as an integer; NULL is 0.
     pub(super) fn int(&self, i: usize) -> StoreResult<i64> {
@@ -220,6 +225,15 @@ impl Db {
             Self::Sqlite { .. } => Dialect::Sqlite,
             Self::Postgres(_) => Dialect::Postgres,
         }
+    }
+
+    /// The texts in the first column of one reading statement.
+    pub(super) async fn texts(
+        &self,
+        sql: impl Into<Sql>,
+        values: &[Value<'_>],
+    ) -> StoreResult<Vec<String>> {
+        texts(&self.rows(sql, values).await?)
     }
 
     /// A transaction that may write.

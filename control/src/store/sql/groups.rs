@@ -5,7 +5,7 @@ use super::super::users::MAX_ID_BYTES;
 use super::super::{
     Group, GroupStore, Log, Member, MemberFilter, NewMember, Page, StoreError, StoreResult,
 };
-use super::db::Row;
+use super::db::{Row, texts};
 use super::dialect::contains;
 use super::value::{Value, values};
 use super::versions::{Bump, State, bump};
@@ -109,17 +109,15 @@ async fn insert_members(
             &m.ex
         ]);
     }
-    tx.rows_many(
+    let added = tx.rows_many(
         "INSERT INTO group_members (group_id, user_id, nickname, face_url, role, join_time, join_source, \
          inviter_id, operator_id, mute_end_time, ex)",
         11,
         &rows,
         "ON CONFLICT (group_id, user_id) DO NOTHING RETURNING user_id",
     )
-    .await?
-    .iter()
-    .map(|r| r.text(0))
-    .collect()
+    .await?;
+    texts(&added)
 }
 
 #[async_trait]
@@ -168,12 +166,7 @@ impl GroupStore for SqlStore {
     }
 
     async fn joined_ids(&self, user_id: &str) -> StoreResult<Vec<String>> {
-        self.db
-            .rows(JOINED_IDS, values![user_id])
-            .await?
-            .iter()
-            .map(|r| r.text(0))
-            .collect()
+        self.db.texts(JOINED_IDS, values![user_id]).await
     }
 
     async fn members(
@@ -243,12 +236,7 @@ impl GroupStore for SqlStore {
     }
 
     async fn member_ids(&self, group_id: &str) -> StoreResult<Vec<String>> {
-        self.db
-            .rows(MEMBER_IDS, values![group_id])
-            .await?
-            .iter()
-            .map(|r| r.text(0))
-            .collect()
+        self.db.texts(MEMBER_IDS, values![group_id]).await
     }
 
     async fn unhandled_requests(&self, user_id: &str, after: i64) -> StoreResult<i64> {

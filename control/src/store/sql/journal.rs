@@ -15,7 +15,7 @@ use super::{SqlStore, conversations, tokens, users};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
-use ringwire_link::message::{CLOCK_SLACK_MS, JournalPosition};
+use ringwire_link::message::{JournalPosition, runs_ahead};
 use ringwire_link::record::{MessageRecord, Record, TokenKickRecord};
 use ringwire_protocol::conversation_id::{
     SESSION_GROUP, SESSION_NOTIFICATION, SESSION_SINGLE, is_notification,
@@ -268,8 +268,7 @@ async fn mark_clocks(
 ) -> StoreResult<()> {
     let mut latest: BTreeMap<(i64, Cow<'_, str>), i64> = BTreeMap::new();
     for m in messages {
-        let ahead = m.data.create_time > m.data.send_time.saturating_add(CLOCK_SLACK_MS);
-        if ahead && !m.data.client_msg_id.is_empty() {
+        if runs_ahead(m.data.create_time, m.data.send_time) && !m.data.client_msg_id.is_empty() {
             let id = stream(streams, &m.conversation_id)?.id;
             // An id too long to be a key stands for anybody.
             let named = m.data.send_id.len() <= MAX_ID_BYTES;

@@ -1,7 +1,7 @@
 //! Friends, blacks, friend requests.
 
 use super::super::{Black, Friend, Log, NewFriend, Page, RelationStore, StoreResult};
-use super::db::Row;
+use super::db::{Row, texts};
 use super::value::values;
 use super::versions::{Bump, State, bump, bumps_by_key};
 use super::{SqlStore, in_order};
@@ -79,12 +79,7 @@ impl RelationStore for SqlStore {
     }
 
     async fn friend_ids(&self, owner_id: &str) -> StoreResult<Vec<String>> {
-        self.db
-            .rows(FRIEND_IDS, values![owner_id])
-            .await?
-            .iter()
-            .map(|r| r.text(0))
-            .collect()
+        self.db.texts(FRIEND_IDS, values![owner_id]).await
     }
 
     async fn blacks(&self, owner_id: &str, page: Page) -> StoreResult<(i64, Vec<Black>)> {
@@ -173,10 +168,7 @@ impl RelationStore for SqlStore {
             tx.dialect().any("friend_id", 2)
         );
         let rows = tx.rows(sql, values![owner_id, friend_ids]).await?;
-        let removed = rows
-            .iter()
-            .map(|r| r.text(0))
-            .collect::<StoreResult<Vec<_>>>()?;
+        let removed = texts(&rows)?;
         bump(
             &mut tx,
             vec![Bump::new(

@@ -5,7 +5,7 @@ use super::super::{
     ClientConfig, OutboxMessage, Page, RegisterCounts, StoreError, StoreResult, User, UserFilter,
     UserPatch, UserStore, UserUpdate,
 };
-use super::db::{Row, Tx};
+use super::db::{Row, Tx, texts};
 use super::dialect::contains;
 use super::value::{Value, values};
 use super::{SqlStore, in_order, outbox};
@@ -193,11 +193,7 @@ impl UserStore for SqlStore {
             "SELECT user_id FROM users WHERE {}",
             self.db.dialect().any("user_id", 1)
         );
-        let rows = self.db.rows(sql, values![ids]).await?;
-        let found = rows
-            .iter()
-            .map(|r| r.text(0))
-            .collect::<StoreResult<Vec<_>>>()?;
+        let found = self.db.texts(sql, values![ids]).await?;
         Ok(in_order(ids, found, |id| id))
     }
 
@@ -232,10 +228,7 @@ impl UserStore for SqlStore {
             )
             .await?;
         tx.commit().await?;
-        Ok((
-            total,
-            rows.iter().map(|r| r.text(0)).collect::<StoreResult<_>>()?,
-        ))
+        Ok((total, texts(&rows)?))
     }
 
     async fn register_counts(&self, start: i64, end: i64) -> StoreResult<RegisterCounts> {

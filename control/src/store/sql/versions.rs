@@ -3,7 +3,7 @@
 use super::super::versions::MAX_CHANGES;
 use super::super::{Changes, FullIds, Head, Log, StoreError, StoreResult, VersionStore};
 use super::SqlStore;
-use super::db::{Row, Tx};
+use super::db::{Row, Tx, texts};
 use super::value::{Value, values};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -344,7 +344,7 @@ impl VersionStore for SqlStore {
         tx.commit().await?;
         Ok(FullIds {
             head,
-            ids: rows.iter().map(|r| r.text(0)).collect::<StoreResult<_>>()?,
+            ids: texts(&rows)?,
         })
     }
 }

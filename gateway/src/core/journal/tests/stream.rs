@@ -19,6 +19,15 @@ struct Streamed {
 }
 
 impl Streamed {
+    /// An empty disk, no orphans.
+    fn first_run() -> Self {
+        let disk = Disk {
+            epoch: 1,
+            ..Disk::default()
+        };
+        Self::new(disk, None, &[])
+    }
+
     fn new(disk: Disk, own: Option<JournalSpan>, orphans: &[JournalSpan]) -> Self {
         let board = Arc::new(Board::new(&[0, 0, 0]));
         let journal = Journal::new(0, disk.epoch, SEGMENT, 1 << 20, own, orphans, board);
@@ -142,14 +151,7 @@ pub(super) fn first() -> JournalPosition {
 
 #[test]
 fn commits_stream_from_memory_and_stored_segments_are_given_back() {
-    let mut streamed = Streamed::new(
-        Disk {
-            epoch: 1,
-            ..Disk::default()
-        },
-        None,
-        &[],
-    );
+    let mut streamed = Streamed::first_run();
     streamed.welcome(&[first()]);
     streamed.push(1..=60);
     assert_eq!(streamed.store_all(), (1..=60).collect::<Vec<_>>());
@@ -161,14 +163,7 @@ fn commits_stream_from_memory_and_stored_segments_are_given_back() {
 
 #[test]
 fn frames_under_way_are_limited_and_the_rest_gathers() {
-    let mut streamed = Streamed::new(
-        Disk {
-            epoch: 1,
-            ..Disk::default()
-        },
-        None,
-        &[],
-    );
+    let mut streamed = Streamed::first_run();
     streamed.welcome(&[first()]);
     streamed.push(1..=12);
     assert_eq!(streamed.frames.len(), stream::WINDOW_FRAMES);
@@ -177,14 +172,7 @@ fn frames_under_way_are_limited_and_the_rest_gathers() {
 
 #[test]
 fn a_lost_link_resumes_where_control_is() {
-    let mut streamed = Streamed::new(
-        Disk {
-            epoch: 1,
-            ..Disk::default()
-        },
-        None,
-        &[],
-    );
+    let mut streamed = Streamed::first_run();
     streamed.welcome(&[first()]);
     streamed.push(1..=3);
     let (_, _, to, _) = streamed.frames[0].clone();
@@ -201,14 +189,7 @@ fn a_lost_link_resumes_where_control_is() {
 
 #[test]
 fn after_a_restart_the_rest_is_read_from_disk_and_new_records_follow() {
-    let mut before = Streamed::new(
-        Disk {
-            epoch: 1,
-            ..Disk::default()
-        },
-        None,
-        &[],
-    );
+    let mut before = Streamed::first_run();
     before.push(1..=30);
     let mut disk = before.disk;
     let recovered = disk.recover().expect("sound");
@@ -226,14 +207,7 @@ fn after_a_restart_the_rest_is_read_from_disk_and_new_records_follow() {
 
 #[test]
 fn an_orphan_is_drained_but_its_last_segment_stays() {
-    let mut before = Streamed::new(
-        Disk {
-            epoch: 1,
-            ..Disk::default()
-        },
-        None,
-        &[],
-    );
+    let mut before = Streamed::first_run();
     before.push(1..=30);
     let recovered = before.disk.recover().expect("sound");
     // The same files, seen as journal 2 of a former run with more cores.
@@ -255,14 +229,7 @@ fn an_orphan_is_drained_but_its_last_segment_stays() {
 
 #[test]
 fn a_database_that_does_not_fit_the_journal_is_fatal() {
-    let mut streamed = Streamed::new(
-        Disk {
-            epoch: 1,
-            ..Disk::default()
-        },
-        None,
-        &[],
-    );
+    let mut streamed = Streamed::first_run();
     streamed.welcome(&[JournalPosition {
         journal: 0,
         position: 5_000,
@@ -273,14 +240,7 @@ fn a_database_that_does_not_fit_the_journal_is_fatal() {
             .as_deref()
             .is_some_and(|r| r.contains("journal folder"))
     );
-    let mut streamed = Streamed::new(
-        Disk {
-            epoch: 1,
-            ..Disk::default()
-        },
-        None,
-        &[],
-    );
+    let mut streamed = Streamed::first_run();
     streamed.welcome(&[first()]);
     streamed.push(1..=60);
     streamed.store_all();
